@@ -1,0 +1,46 @@
+#pragma once
+
+#include <concepts>
+#include <expected>
+#include <string_view>
+#include <utility>
+
+#include "bulkhead/base/error.h"
+
+namespace bulkhead {
+
+/// A value or an Error. Every function that can fail returns one.
+/// A class of its own because GCC 12's std::expected is not nodiscard.
+template <class T = void>
+class [[nodiscard]] Result : public std::expected<T, Error> {
+  using Base = std::expected<T, Error>;
+
+ public:
+  using Base::Base;
+
+  // NOLINTNEXTLINE(google-explicit-constructor): an error is a result
+  Result(Error error) : Base(std::unexpect, std::move(error)) {}
+
+  /// The same result; an error gets "outer: " before its message.
+  Result context(std::string_view outer) && {
+    if (!this->has_value()) {
+      return std::move(this->error()).context(outer);
+    }
+    return std::move(*this);
+  }
+};
+
+}  // namespace bulkhead
+
+/// The value of a Result, or a return of its error from the enclosing function.
+#define BH_TRY(expr)                                                                               \
+  __extension__({                                                                                  \
+    _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wshadow\"") auto&& bh_try_ = \
+        (expr);                                                                                    \
+    _Pragma("GCC diagnostic pop") static_assert(!std::is_lvalue_reference_v<decltype(bh_try_)>,    \
+                                                "BH_TRY consumes its argument: std::move it");     \
+    if (!bh_try_.has_value()) [[unlikely]] {                                                       \
+      return std::move(bh_try_).error();                                                           \
+    }                                                                                              \
+    *std::move(bh_try_);                                                                           \
+  })
