@@ -21,7 +21,7 @@ target_compile_options(bulkhead_options INTERFACE
 target_compile_definitions(bulkhead_options INTERFACE _GLIBCXX_ASSERTIONS _FILE_OFFSET_BITS=64 _GNU_SOURCE)
 target_include_directories(bulkhead_options INTERFACE "${PROJECT_SOURCE_DIR}/src")
 
-# What only host code gets: sanitizers, hardening, link-time optimisation.
+# What only host code gets: sanitizers, hardening.
 add_library(bulkhead_host_options INTERFACE)
 target_link_libraries(bulkhead_host_options INTERFACE bulkhead_options)
 if(BULKHEAD_SANITIZE)
@@ -33,10 +33,6 @@ if(BULKHEAD_HARDEN)
   target_compile_options(bulkhead_host_options INTERFACE
     -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -fcf-protection)
   target_link_options(bulkhead_host_options INTERFACE -Wl,-z,relro,-z,now -Wl,--as-needed)
-endif()
-if(BULKHEAD_LTO)
-  target_compile_options(bulkhead_host_options INTERFACE -flto=auto)
-  target_link_options(bulkhead_host_options INTERFACE -flto=auto)
 endif()
 
 # Guest code is static and small; it is never sanitized (it runs as PID 1 of a virtual machine).
@@ -99,6 +95,8 @@ function(bulkhead_add_program)
   endif()
 endfunction()
 
+add_custom_target(bulkhead_fuzzers)
+
 function(bulkhead_add_fuzzer)
   cmake_parse_arguments(PARSE_ARGV 0 F "" "NAME" "SOURCES;PRIVATE")
   set(target fuzz_${F_NAME})
@@ -114,5 +112,6 @@ function(bulkhead_add_fuzzer)
     endif()
   endif()
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/fuzz")
+  add_dependencies(bulkhead_fuzzers ${target})
   target_link_libraries(${target} PRIVATE ${F_PRIVATE} bulkhead_host_options)
 endfunction()
