@@ -1,0 +1,123 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bulkhead/base/result.h"
+#include "bulkhead/os/process.h"
+#include "bulkhead/os/unique_fd.h"
+#include "bulkhead/vmm/accelerator.h"
+
+namespace bulkhead::vmm {
+
+/// The least memory with which the guest kernel and its first processes run.
+inline constexpr std::uint64_t kLeastMemoryBytes = 64U << 20U;
+inline constexpr std::uint32_t kMostVcpus = 64;
+/// Of disks, by the device slots a machine has.
+inline constexpr std::size_t kMostDisks = 4;
+
+/// The guest finds the agent's port by this name (/sys/class/virtio-ports/*/name).
+inline constexpr std::string_view kAgentPortName = "org.bulkhead.agent.0";
+
+enum class Access : std::uint8_t { ReadOnly, ReadWrite };
+
+/// A raw disk image. Its format is never detected.
+struct DiskDevice {
+  /// The guest finds it by this: 1 to 20 of [A-Za-z0-9_-], /sys/block/*/serial.
+  std::string serial;
+  /// For ReadOnly it must have been opened O_RDONLY: the machine then holds nothing to write with.
+  os::UniqueFd file;
+  Access access = Access::ReadOnly;
+};
+
+struct NetworkDevice {
+  os::UniqueFd tap;
+  std::string mac_address;
+};
+
+struct MachineConfig {
+  /// For people (process title, messages): the container's id.
+  std::string name;
+  std::uint32_t vcpus = 1;
+  std::uint64_t memory_bytes = 1U << 30U;  ///< a multiple of 1 MiB
+  std::string kernel;                      ///< an ELF vmlinux with PVH entry
+  std::string initramfs;
+  /// Appended to the kernel's command line; the machine adds what its devices need.
+  std::vector<std::string> kernel_arguments;
+  std::vector<DiskDevice> disks;
+  std::optional<NetworkDevice> network;
+  Accelerator accelerator = Accelerator::Tcg;
+};
+
+/// How a machine ended.
+struct MachineExit {
+  enum class Cause : std::uint8_t {
+    Shutdown,    ///< the guest powered off or rebooted, or quit() was asked
+    GuestPanic,  ///< the guest's console says that its kernel panicked
+    Killed,      ///< the machine's process was killed by a signal
+    Failed,      ///< the machine's process gave up, or never came up
+  };
+
+  Cause cause = Cause::Failed;
+  os::ExitStatus status;  ///< of the machine's process
+  /// One line for people, with the last words of the guest or of the machine.
+  std::string description;
+};
+
+/// One virtual machine. Everything runs and calls back on the event loop it was made with; no
+/// callback comes from within the call that asked for it.
+/// Destroying it kills the machine without a word.
+class Machine {
+ public:
+  using ExitCallback = std::move_only_function<void(const MachineExit&)>;
+  using Callback = std::move_only_function<void(Result<>)>;
+
+  Machine() = default;
+  Machine(const Machine&) = delete;
+  Machine& operator=(const Machine&) = delete;
+  virtual ~Machine() = default;
+
+  /// Starts the jailed process and returns; the guest boots on its own. `on_exit` is called once,
+  /// however the machine ends, and may destroy it.
+  /// Errors: as jail::launch; nothing is left then, and `on_exit` is never called.
+  virtual Result<> start(ExitCallback on_exit) = 0;
+
+  /// The host's end of the agent's port: a non-blocking stream socket, usable from start() on,
+  /// before the guest has opened its end. What is written before that waits. Taken once.
+  virtual os::UniqueFd take_agent_channel() = 0;
+
+  /// The last 64 KiB that the guest's kernel said. A stranger's text: quote it.
+  [[nodiscard]] virtual std::string console_tail() const = 0;
+
+  /// Of the machine's process; 0 before start().
+  [[nodiscard]] virtual pid_t pid() const = 0;
+
+  /// Stops and continues the virtual processors.
+  virtual void pause(Callback callback) = 0;
+  virtual void resume(Callback callback) = 0;
+
+  /// Asks the machine's process to end, flushing its disks; it is killed if it has not ended after
+  /// `grace`. The end is reported by on_exit.
+  virtual void quit(std::chrono::milliseconds grace) = 0;
+
+  /// Ends it at once. The end is reported by on_exit.
+  virtual void kill() = 0;
+
+  /// Time points of the start, for `--timing`; nothing for what has not happened.
+  struct Timing {
+    std::optional<std::chrono::steady_clock::time_point> launched;  ///< start() was entered
+    std::optional<std::chrono::steady_clock::time_point> executed;  ///< the jail is done
+    std::optional<std::chrono::steady_clock::time_point> greeted;   ///< QMP's greeting
+  };
+
+  [[nodiscard]] virtual Timing timing() const = 0;
+};
+
+}  // namespace bulkhead::vmm
