@@ -1,0 +1,190 @@
+#!/usr/bin/env bats
+# Bad input and sudden deaths: a clear line, the right status, nothing left, nothing lost.
+
+load lib/bulkhead
+
+setup_file() { bulkhead_setup_file; }
+teardown_file() { bulkhead_teardown_file; }
+teardown() { remove_all; }
+
+# one_line STATUS WORDS…: the last run failed with this status and one line that names each word.
+one_line() {
+  local expected=$1 word
+  shift
+  [ "$status" -eq "$expected" ]
+  [ "${#lines[@]}" -eq 1 ]
+  [[ "$output" == bulkhead:* ]]
+  for word in "$@"; do
+    [[ "$output" == *"$word"* ]]
+  done
+}
+
+nothing_left() {
+  [ -z "$(bulkhead list -aq)" ]
+  [ -z "$(find_leftovers)" ]
+}
+
+shim_of() { field "$1" .state.shim_pid; }
+vm_of() { field "$1" .state.vm_pid; }
+
+@test "an image that is not there and cannot be pulled" {
+  run bulkhead run --rm --pull never localhost/no-such:image true
+  one_line 125 localhost/no-such:image
+  nothing_left
+}
+
+@test "a name that is no image reference" {
+  run bulkhead run --rm 'UPPER CASE!' true
+  one_line 125
+  nothing_left
+}
+
+@test "an image for another architecture" {
+  "$BATS_TEST_DIRNAME/lib/make-image.py" foreign "$WORK/foreign.tar"
+  run bulkhead image load -i "$WORK/foreign.tar"
+  [ "$status" -ne 0 ]
+  [[ "$output" == *s390x* ]]
+  [[ "$output" == *amd64* ]]
+}
+
+@test "a wrong digest" {
+  "$BATS_TEST_DIRNAME/lib/make-image.py" wrong-digest "$WORK/wrong.tar"
+  run bulkhead image load -i "$WORK/wrong.tar"
+  [ "$status" -ne 0 ]
+  [[ "$output" == *digest* ]]
+  [[ "$(bulkhead image list)" != *wrong* ]]
+}
+
+@test "a truncated layer" {
+  "$BATS_TEST_DIRNAME/lib/make-image.py" truncated "$WORK/truncated.tar"
+  run bulkhead image load -i "$WORK/truncated.tar"
+  [ "$status" -ne 0 ]
+  [[ "$output" == *sha256:* ]]
+  [[ "$(bulkhead image list)" != *truncated* ]]
+}
+
+@test "hostile layers stay inside the image" {
+  "$BATS_TEST_DIRNAME/lib/make-image.py" hostile "$WORK/hostile.tar"
+  echo untouched >"$WORK/probe"
+  run bulkhead image load -i "$WORK/hostile.tar"
+  if [ "$status" -eq 0 ]; then
+    run bulkhead run --rm localhost/hostile:latest /bin/busybox cat /inside
+    [ "$output" = inside ]
+  else
+    [[ "$output" == bulkhead:* ]]
+  fi
+  [ "$(cat "$WORK/probe")" = untouched ]
+  [ ! -e /tmp/bulkhead-escape ]
+  [ ! -e "$WORK/bulkhead-escape" ]
+}
+
+@test "no QEMU" {
+  mkdir -p "$WORK/empty"
+  run env BULKHEAD_QEMU="$WORK/empty/qemu-system-x86_64" bulkhead run --rm "$BUSYBOX" true
+  one_line 125 qemu
+  nothing_left
+}
+
+@test "a host without memory" {
+  run bulkhead run --rm -m 4096g "$BUSYBOX" true
+  one_line 125 memory
+  nothing_left
+}
+
+@test "no permission" {
+  run setpriv --reuid 65534 --clear-groups "$build_dir/bin/bulkhead" run --rm "$BUSYBOX" true
+  [ "$status" -eq 125 ]
+  [[ "$output" == *bulkhead:* ]]
+}
+
+@test "a full disk: while loading, and while running" {
+  mkdir -p "$WORK/small"
+  mount -t tmpfs -o size=1m bulkhead-test "$WORK/small"
+  run env BULKHEAD_STATE_DIR="$WORK/small/state" bulkhead image import "$WORK/busybox.tar" localhost/x
+  umount "$WORK/small"
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"No space left"* ]]
+  mount -t tmpfs -o size=24m bulkhead-test "$WORK/small"
+  BULKHEAD_STATE_DIR=$WORK/small/state bulkhead image import "$WORK/busybox.tar" localhost/x
+  run env BULKHEAD_STATE_DIR="$WORK/small/state" timeout 120 bulkhead run --rm localhost/x sh -c 'head -c 60000000 /dev/zero >/big && sync; echo status=$?'
+  umount "$WORK/small"
+  [[ "$output" != *status=0* ]]
+}
+
+@test "a guest kernel that panics" {
+  run timeout 120 bulkhead run --rm -m 128m "$BUSYBOX" sh -c 'echo c >/proc/sysrq-trigger; sleep 60'
+  # The trigger is read-only for a container; the machine survives that.
+  [[ "$output" == *"Read-only"* || "$output" == *"denied"* || "$status" -eq 137 ]]
+  mkdir -p "$WORK/panic-share"
+  cp "$build_dir/share/bulkhead/vmlinux" "$WORK/panic-share/"
+  printf 'not an initramfs' >"$WORK/panic-share/initramfs.cpio"
+  run env BULKHEAD_SHARE_DIR="$WORK/panic-share" timeout 120 bulkhead run --rm "$BUSYBOX" true
+  one_line 125 panic
+  nothing_left
+}
+
+@test "kill -9 of the command line: the container goes on, and can be removed" {
+  setsid bulkhead run --name box "$BUSYBOX" sleep 1000 >/dev/null 2>&1 3>&- &
+  wait_until 30 bash -c '[ "$(bulkhead inspect box 2>/dev/null | jq -r ".[0].state.status")" = running ]'
+  kill -KILL "$(pgrep -f 'bulkhead run --name box')"
+  [ "$(field box .state.status)" = running ]
+  bulkhead rm -f box
+  nothing_left
+}
+
+@test "kill -9 of the command line, with --rm: the container is removed when it ends" {
+  setsid bulkhead run --rm --name box "$BUSYBOX" sleep 3 >/dev/null 2>&1 3>&- &
+  wait_until 30 bash -c '[ "$(bulkhead inspect box 2>/dev/null | jq -r ".[0].state.status")" = running ]'
+  kill -KILL "$(pgrep -f 'bulkhead run --rm --name box')"
+  wait_until 30 bash -c '[ -z "$(bulkhead list -aq)" ]'
+  nothing_left
+}
+
+@test "kill -9 of the shim: the next list shows the truth, and everything is gone" {
+  bulkhead run -d --name box "$BUSYBOX" sleep 1000
+  vm=$(vm_of box)
+  kill -KILL "$(shim_of box)"
+  wait_until 10 bash -c "! kill -0 $vm 2>/dev/null"
+  run bulkhead list -a
+  [[ "${output,,}" == *"exited (137)"* ]]
+  [ "$(field box .state.exit_code)" -eq 137 ]
+  [[ "$(field box .state.error)" == *shim* ]]
+  [ -z "$(ip -o link show type tun)" ]
+  bulkhead start box
+  [ "$(field box .state.status)" = running ]
+  bulkhead rm -f box
+  nothing_left
+}
+
+@test "kill -9 of QEMU: status 137 and the cause" {
+  bulkhead run -d --name box "$BUSYBOX" sleep 1000
+  kill -KILL "$(vm_of box)"
+  [ "$(bulkhead wait box)" -eq 137 ]
+  [[ "$(field box .state.error)" == *"signal 9"* ]]
+  [ -z "$(ip -o link show type tun)" ]
+  bulkhead rm box
+  nothing_left
+}
+
+@test "kill -9 of QEMU under a run in the foreground" {
+  bulkhead run --rm --name box "$BUSYBOX" sleep 1000 2>"$WORK/err" 3>&- &
+  pid=$!
+  wait_until 30 bash -c '[ "$(bulkhead inspect box 2>/dev/null | jq -r ".[0].state.status")" = running ]'
+  kill -KILL "$(vm_of box)"
+  run wait $pid
+  [ "$status" -eq 137 ]
+  nothing_left
+}
+
+@test "kill -9 at every tenth of a second of a start leaves nothing" {
+  for delay in 0.02 0.1 0.2 0.3 0.4 0.5 0.6 0.7; do
+    setsid bulkhead run --rm --name "at-$delay" "$BUSYBOX" sleep 1000 >/dev/null 2>&1 3>&- &
+    client=$!
+    sleep $delay
+    pkill -KILL -f "containerd-shim-bulkhead-v2.*$BULKHEAD_STATE_DIR" || true
+    pkill -KILL -f "bulkhead run --rm --name at-$delay" || true
+    wait $client 2>/dev/null || true
+  done
+  wait_until 15 bash -c 'bulkhead list -a >/dev/null; bulkhead list -aq | xargs -r bulkhead rm -f >/dev/null; [ -z "$(ip -o link show type tun)" ]'
+  nothing_left
+}

@@ -1,0 +1,68 @@
+#!/usr/bin/env bats
+# image import, load, list, inspect, rm; archives made by other people's programs.
+
+load lib/bulkhead
+
+setup_file() { bulkhead_setup_file; }
+teardown_file() { bulkhead_teardown_file; }
+
+@test "list shows what is there, as a table and as json" {
+  run bulkhead image list
+  [[ "$output" == *REPOSITORY*TAG*"IMAGE ID"* ]]
+  [[ "$output" == *localhost/busybox*test* ]]
+  run bulkhead image list --format json
+  [ "$(jq length <<<"$output")" -ge 1 ]
+}
+
+@test "archives that skopeo makes are loaded, with the same digests" {
+  mkdir -p "$WORK/layout"
+  umoci init --layout "$WORK/layout/img"
+  umoci new --image "$WORK/layout/img:one"
+  mkdir -p "$WORK/root"
+  tar -C "$WORK/root" -xf "$WORK/busybox.tar"
+  umoci insert --image "$WORK/layout/img:one" "$WORK/root" /
+  umoci config --image "$WORK/layout/img:one" --config.cmd echo --config.cmd from-config --config.env GREETING=hi
+  skopeo copy -q "oci:$WORK/layout/img:one" "oci-archive:$WORK/oci.tar:localhost/oci:one"
+  skopeo copy -q "oci:$WORK/layout/img:one" "docker-archive:$WORK/docker.tar:localhost/docker:one"
+  run bulkhead image load -i "$WORK/oci.tar"
+  [ "$status" -eq 0 ]
+  run bulkhead image load -i "$WORK/docker.tar"
+  [ "$status" -eq 0 ]
+  for image in localhost/oci:one localhost/docker:one; do
+    run bulkhead run --rm "$image"
+    [ "$output" = from-config ]
+    run bulkhead run --rm "$image" sh -c 'echo $GREETING'
+    [ "$output" = hi ]
+  done
+}
+
+@test "rm refuses what a container uses" {
+  bulkhead create --name user "$BUSYBOX" true
+  run bulkhead image rm "$BUSYBOX"
+  [ "$status" -ne 0 ]
+  [[ "$output" == *user* || "$output" == *container* ]]
+  bulkhead rm user
+}
+
+@test "rm of an absent image" {
+  run bulkhead image rm localhost/absent
+  [ "$status" -eq 1 ]
+  [[ "$output" == *localhost/absent* ]]
+}
+
+@test "an image without layers runs into a clear error" {
+  "$BATS_TEST_DIRNAME/lib/make-image.py" empty "$WORK/empty.tar"
+  bulkhead image load -i "$WORK/empty.tar"
+  run bulkhead run --rm localhost/empty:latest /bin/true
+  [ "$status" -eq 127 ]
+}
+
+@test "whiteouts remove what lower layers have" {
+  "$BATS_TEST_DIRNAME/lib/make-image.py" whiteouts "$WORK/whiteouts.tar"
+  bulkhead image load -i "$WORK/whiteouts.tar"
+  run bulkhead run --rm localhost/whiteouts:latest /bin/busybox sh -c '/bin/busybox ls -A /dir /opaque; /bin/busybox cat /dir/kept /link'
+  [ "$status" -eq 0 ]
+  [[ "$output" != *gone* ]]
+  [[ "$output" == *kept* ]]
+  [[ "$output" == *new* ]]
+}

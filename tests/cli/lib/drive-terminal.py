@@ -1,0 +1,97 @@
+"""Drives `bulkhead run -it` through a pseudo terminal, as a person would. usage: CASE IMAGE"""
+import fcntl
+import os
+import pty
+import select
+import struct
+import sys
+import termios
+import time
+
+DEADLINE = 60
+
+
+class Terminal:
+    def __init__(self, argv, rows=24, columns=80):
+        self.parent, child = pty.openpty()
+        self.resize(rows, columns)
+        self.before = termios.tcgetattr(child)
+        self.child_end = child
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.setsid()
+            fcntl.ioctl(child, termios.TIOCSCTTY, 0)
+            for fd in (0, 1, 2):
+                os.dup2(child, fd)
+            os.closerange(3, 100)
+            os.execvp(argv[0], argv)
+        self.seen = b""
+
+    def resize(self, rows, columns):
+        fcntl.ioctl(self.parent, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def send(self, text):
+        os.write(self.parent, text.encode())
+
+    def expect(self, text):
+        """Reads until `text` appears; what stood before it is dropped."""
+        wanted = text.encode()
+        end = time.monotonic() + DEADLINE
+        while wanted not in self.seen:
+            left = end - time.monotonic()
+            if left <= 0 or not select.select([self.parent], [], [], left)[0]:
+                sys.exit(f"waited in vain for {text!r}; saw {self.seen[-2000:]!r}")
+            try:
+                self.seen += os.read(self.parent, 65536)
+            except OSError:
+                sys.exit(f"the terminal closed before {text!r}; saw {self.seen[-2000:]!r}")
+        self.seen = self.seen[self.seen.index(wanted) + len(wanted):]
+
+    def status(self):
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def shell(image):
+    terminal = Terminal(["bulkhead", "run", "--rm", "-it", image, "sh"], 33, 91)
+    terminal.send("echo rea''dy\n")
+    terminal.expect("ready")
+    return terminal
+
+
+def size(image):
+    terminal = shell(image)
+    terminal.send("tty; stty size\n")
+    terminal.expect("/dev/")
+    terminal.expect("33 91")
+    terminal.resize(40, 120)
+    os.kill(terminal.pid, 28)  # SIGWINCH: the kernel sends it to the foreground group as well
+    time.sleep(0.5)
+    terminal.send("stty size\n")
+    terminal.expect("40 120")
+    terminal.send("exit 5\n")
+    return terminal.status() == 5
+
+
+def interrupt(image):
+    terminal = shell(image)
+    terminal.send("sleep 1000; echo status=$?\n")
+    time.sleep(0.5)
+    terminal.send("\x03")
+    # Some shells drop the rest of an interrupted line: ask again.
+    terminal.send("echo st''ill here\n")
+    terminal.expect("still here")
+    terminal.send("\x04")
+    terminal.status()
+    return True
+
+
+def restore(image):
+    terminal = shell(image)
+    terminal.send("exit\n")
+    terminal.status()
+    return termios.tcgetattr(terminal.child_end) == terminal.before
+
+
+if __name__ == "__main__":
+    case = {"size": size, "interrupt": interrupt, "restore": restore}[sys.argv[1]]
+    sys.exit(0 if case(sys.argv[2]) else 1)
