@@ -1,0 +1,1 @@
+#include "bulkhead/mux/rpc_transport.h"

@@ -1,0 +1,1 @@
+#include "bulkhead/mux/session.h"

@@ -1,0 +1,1 @@
+#include "bulkhead/ttrpc/client.h"

@@ -1,0 +1,1 @@
+#include "bulkhead/ttrpc/server_protocol.h"
