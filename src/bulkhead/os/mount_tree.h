@@ -1,0 +1,45 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bulkhead/base/result.h"
+#include "bulkhead/os/unique_fd.h"
+
+// Mounts as descriptors: fsopen(2), open_tree(2), mount_setattr(2), move_mount(2). Linux 5.12 and
+// later; Unsupported before.
+
+namespace bulkhead::os {
+
+/// A mount namespace of this process's own, from which nothing propagates to the one it had.
+Result<> unshare_mounts();
+
+/// A copy of the mount at `path`, attached nowhere: of that file or directory alone, without what
+/// is mounted below it.
+Result<UniqueFd> clone_mount(const std::string& path);
+
+/// A new tmpfs, attached nowhere. Options such as {"size", "64k"}.
+Result<UniqueFd> make_tmpfs(const std::vector<std::pair<std::string, std::string>>& options);
+
+struct MountFlags {
+  bool read_only = false;
+  bool no_exec = false;
+  bool no_devices = false;
+};
+
+/// Sets the flags named and nosuid; clears none.
+Result<> restrict_mount(int mount, MountFlags flags);
+
+Result<> attach_mount(int mount, const std::string& path);
+
+/// Makes a detached mount the root of this mount namespace and the working directory of this
+/// process, and detaches everything that was there before.
+Result<> replace_root(int mount);
+
+/// Makes a device node with exactly this mode and owner.
+Result<> make_character_device(const std::string& path, mode_t mode, dev_t device, uid_t owner);
+
+}  // namespace bulkhead::os
