@@ -19,8 +19,9 @@
 namespace bulkhead::ttrpc {
 
 /// One connection to a server; any number of calls at a time. Generated classes (AgentClient, …)
-/// wrap it. Every call is answered once, at the latest when the client is closed (Cancelled), from
-/// the loop or from close(); callbacks may call, close and destroy the client.
+/// wrap it. Every call is answered once, from the loop or, with Cancelled, from close(); one that
+/// is outstanding when the client is destroyed is not. Callbacks may call, close and destroy the
+/// client.
 class Client {
  public:
   /// The loop must outlive the client.
@@ -36,7 +37,6 @@ class Client {
 
   /// A unary call. `done` gets the response; errors: Timeout, Unavailable when the connection
   /// breaks, Corrupt for an answer that cannot be read, and whatever code the server answers.
-  /// On a broken connection `done` comes from the loop too.
   template <class Response, class Request>
   void call(std::string_view service, std::string_view method, const Request& request,
             CallOptions options, std::move_only_function<void(Result<Response>)> done) {

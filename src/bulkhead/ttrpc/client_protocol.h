@@ -79,7 +79,8 @@ class ClientProtocol : public std::enable_shared_from_this<ClientProtocol> {
   explicit ClientProtocol(Send send) : send_(std::move(send)) {}
 
   Result<StreamId> begin(std::string_view service, std::string_view method, std::string payload,
-                         std::uint8_t flags, const CallOptions& options, SteadyTime now);
+                         std::uint8_t flags, const CallOptions& options, SteadyTime now,
+                         std::shared_ptr<Call> call);
   std::shared_ptr<Call> take(StreamId stream);
   void end(StreamId stream, Result<std::string> result);
   void on_frame(const FrameHeader& header, Bytes data, bool oversized);

@@ -82,18 +82,22 @@ class ServerProtocol : public std::enable_shared_from_this<ServerProtocol> {
   void on_frame(const FrameHeader& header, Bytes data, bool oversized, SteadyTime now);
   void on_request(const FrameHeader& header, Bytes data, SteadyTime now);
   void on_data(const FrameHeader& header, Bytes data);
+  void serve(StreamId stream, Service& service, const Method& method,
+             std::shared_ptr<const CallContext> context, std::string payload, std::uint8_t flags);
   void deliver(StreamId stream, const std::shared_ptr<Call>& call, Bytes message);
   void send_frame(FrameType type, StreamId stream, std::uint8_t flags, Bytes data);
   void send_status(StreamId stream, StatusCode code, std::string_view message);
   std::shared_ptr<Call> find(StreamId stream) const;
   std::shared_ptr<Call> take(StreamId stream);
   void cancel(StreamId stream);
+  void end_with_error(StreamId stream, StatusCode code, std::string_view message);
 
   // For IncomingCall.
-  void respond(StreamId stream, std::string_view payload);
+  void respond(StreamId stream, std::string payload);
   void fail(StreamId stream, const Error& error);
   Result<> send_message(StreamId stream, std::string_view payload);
   void finish(StreamId stream);
+  void set_on_cancelled(StreamId stream, std::move_only_function<void()> callback);
   void read(StreamId stream, std::move_only_function<bool(Bytes)> on_message,
             std::move_only_function<void()> on_end);
 

@@ -54,8 +54,8 @@ class IncomingCall {
   /// Ends a streaming server's messages.
   void finish();
 
-  /// Hands over the messages of a streaming client, those that came already first (from the next
-  /// turn of the loop). A false return from `on_message` ends the call as InvalidArgument.
+  /// Hands over the messages of a streaming client; those that came already during this call. A
+  /// false return from `on_message` ends the call as InvalidArgument.
   void read(std::move_only_function<bool(Bytes)> on_message,
             std::move_only_function<void()> on_end);
 
@@ -87,8 +87,7 @@ class Responder {
 
   [[nodiscard]] bool is_active() const { return call_.is_active(); }
 
-  /// Called once, from the loop, if the caller or the deadline goes before the answer. The
-  /// Responder must not be destroyed in it.
+  /// Called once, from the loop, if the caller or the deadline goes before the answer.
   void on_cancelled(std::move_only_function<void()> callback) {
     call_.on_cancelled(std::move(callback));
   }
