@@ -9,6 +9,7 @@
 #include <linux/securebits.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -43,6 +44,8 @@ std::vector<char*> pointers_to(const std::vector<std::string>& strings) {
 }  // namespace
 
 uid_t effective_user() { return ::geteuid(); }
+
+void clear_file_mode_mask() { ::umask(0); }
 
 Result<> clear_supplementary_groups() {
   if (::setgroups(0, nullptr) != 0) {

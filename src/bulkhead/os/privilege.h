@@ -17,6 +17,9 @@ namespace bulkhead::os {
 
 uid_t effective_user();
 
+/// Files are made with exactly the mode asked for from now on.
+void clear_file_mode_mask();
+
 Result<> clear_supplementary_groups();
 
 /// Real, effective and saved ids.

@@ -1,0 +1,201 @@
+// The jail from outside: what the drill inside it found, how it ends, what it leaves.
+
+#include "bulkhead/jail/jail.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "bulkhead/base/bytes.h"
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/testing.h"
+#include "bulkhead/base/text.h"
+#include "bulkhead/os/file.h"
+#include "bulkhead/os/io.h"
+#include "bulkhead/os/poll.h"
+#include "bulkhead/os/process.h"
+#include "bulkhead/os/unique_fd.h"
+
+namespace bulkhead::jail {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr uid_t kUser = 0x6fff0000;
+
+std::string build_directory() {
+  const char* directory = std::getenv("BULKHEAD_BUILD_DIR");
+  return directory == nullptr ? "." : directory;
+}
+
+std::string helper() { return build_directory() + "/libexec/bulkhead-jail"; }
+
+JailSpec drill_spec(int output) {
+  return {.arguments = {"/drill", "7"},
+          .environment = {},
+          .descriptors = {{.source = output, .target = 1}, {.source = output, .target = 2}},
+          .binds = {{.source = build_directory() + "/tests/jail-drill", .target = "/drill"}},
+          .devices = {},
+          .host_id = kUser,
+          .limits = {}};
+}
+
+/// The drill that only waits: no argument makes it end at once, so the jail runs `sleep` of
+/// busybox's kind instead: a read from a pipe that never speaks.
+class JailTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (::geteuid() != 0) {
+      GTEST_SKIP() << "needs root";
+    }
+  }
+};
+
+TEST_F(JailTest, HoldsTheDrill) {
+  // Things of the host that must not reach the jail: descriptors without close-on-exec, an abstract
+  // socket, the environment, supplementary groups.
+  std::vector<os::UniqueFd> leaks;
+  for (int i = 0; i < 200; ++i) {
+    leaks.emplace_back(::open("/", O_RDONLY | O_DIRECTORY));
+  }
+  const os::UniqueFd listener(::socket(AF_UNIX, SOCK_STREAM, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, "\0bulkhead-jail-drill", 20);
+  ASSERT_EQ(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address),
+                   static_cast<socklen_t>(sizeof(sa_family_t) + 20)),
+            0);
+  ASSERT_EQ(::listen(listener.get(), 8), 0);
+
+  auto pipe = os::make_pipe();
+  ASSERT_THAT(pipe, IsOk());
+  auto process = launch(helper(), drill_spec(pipe->write_end.get()));
+  ASSERT_THAT(process, IsOk());
+  pipe->write_end.reset();
+  const auto output = os::read_to_end(pipe->read_end.get(), 1U << 20U);
+  ASSERT_THAT(output, IsOk());
+  std::string escapes;
+  for (const std::string_view line : split(*output, '\n')) {
+    if (line.starts_with("ESCAPED")) {
+      escapes += fmt::format("{}\n", line);
+    }
+  }
+  EXPECT_EQ(escapes, "");
+  EXPECT_THAT(*output, HasSubstr("done 0\n"));
+  const auto status = process->wait();
+  ASSERT_THAT(status, IsOk());
+  EXPECT_EQ(status->code, 0) << status->describe();
+}
+
+TEST_F(JailTest, RunsAsItsUserOnTheHostInNamespacesOfItsOwn) {
+  auto pipe = os::make_pipe();
+  ASSERT_THAT(pipe, IsOk());
+  // Fills the pipe and waits: it is alive while this looks at it.
+  JailSpec spec = drill_spec(pipe->write_end.get());
+  int size = ::fcntl(pipe->write_end.get(), F_SETPIPE_SZ, 4096);
+  ASSERT_GT(size, 0);
+  const std::string filling(static_cast<std::size_t>(size), 'x');
+  ASSERT_THAT(os::write_all(pipe->write_end.get(), as_bytes(filling)), IsOk());
+  auto process = launch(helper(), spec);
+  ASSERT_THAT(process, IsOk());
+  const std::string proc = fmt::format("/proc/{}/", process->pid());
+  const auto status = os::read_file(proc + "status");
+  ASSERT_THAT(status, IsOk());
+  EXPECT_THAT(*status, HasSubstr(fmt::format("Uid:\t{0}\t{0}\t{0}\t{0}", kUser)));
+  EXPECT_THAT(*status, HasSubstr(fmt::format("Gid:\t{0}\t{0}\t{0}\t{0}", kUser)));
+  EXPECT_THAT(*status, HasSubstr("CapEff:\t0000000000000000"));
+  EXPECT_THAT(*status, HasSubstr("CapBnd:\t0000000000000000"));
+  EXPECT_THAT(*status, HasSubstr("NoNewPrivs:\t1"));
+  EXPECT_THAT(*status, HasSubstr("Seccomp:\t2"));
+  EXPECT_THAT(*status, HasSubstr(fmt::format("PPid:\t{}", ::getpid())));
+  for (const char* kind : {"user", "mnt", "pid", "net", "ipc", "uts", "cgroup"}) {
+    EXPECT_NE(*os::read_link(proc + "ns/" + kind),
+              *os::read_link(std::string("/proc/self/ns/") + kind))
+        << kind;
+  }
+  const auto mounts = os::read_file(proc + "mountinfo");
+  ASSERT_THAT(mounts, IsOk());
+  EXPECT_THAT(*mounts, HasSubstr(" / / ro,nosuid,noexec"));
+  EXPECT_EQ(std::ranges::count(*mounts, '\n'), 2) << *mounts;
+  ASSERT_THAT(process->kill(SIGKILL), IsOk());
+  EXPECT_EQ(process->wait()->signal, SIGKILL);
+}
+
+TEST_F(JailTest, NamesWhatIsMissingAndLeavesNothing) {
+  JailSpec spec = drill_spec(1);
+  spec.binds.push_back({.source = "/nonexistent/library.so", .target = "/lib/library.so"});
+  const auto no_bind = launch(helper(), spec);
+  ASSERT_THAT(no_bind, IsError(ErrorCode::NotFound));
+  EXPECT_THAT(no_bind.error().message(), HasSubstr("/nonexistent/library.so"));
+
+  spec = drill_spec(1);
+  spec.arguments.front() = "/other";
+  const auto no_program = launch(helper(), spec);
+  ASSERT_THAT(no_program, IsError(ErrorCode::NotFound));
+  EXPECT_THAT(no_program.error().message(), HasSubstr("/other"));
+
+  EXPECT_THAT(launch("/nonexistent/bulkhead-jail", drill_spec(1)), IsError(ErrorCode::NotFound));
+  // Everything that was started has been reaped.
+  EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1);
+}
+
+TEST_F(JailTest, DiesWithItsCaller) {
+  auto pid_pipe = os::make_pipe();
+  auto output = os::make_pipe();
+  ASSERT_THAT(pid_pipe, IsOk());
+  ASSERT_THAT(output, IsOk());
+  const pid_t caller = ::fork();
+  if (caller == 0) {
+    const int size = ::fcntl(output->write_end.get(), F_SETPIPE_SZ, 4096);
+    const std::string filling(static_cast<std::size_t>(size), 'x');
+    std::ignore = os::write_all(output->write_end.get(), as_bytes(filling));
+    auto process = launch(helper(), drill_spec(output->write_end.get()));
+    const pid_t pid = process ? process->pid() : 0;
+    std::ignore = os::write_all(pid_pipe->write_end.get(), object_bytes(pid));
+    ::pause();
+    ::_exit(0);
+  }
+  pid_t jailed = 0;
+  ASSERT_THAT(os::read_some(pid_pipe->read_end.get(), object_bytes(jailed)), IsOk());
+  ASSERT_GT(jailed, 0);
+  auto process = os::Process::adopt(jailed);
+  ASSERT_THAT(process, IsOk());
+  ::kill(caller, SIGKILL);
+  ::waitpid(caller, nullptr, 0);
+  EXPECT_THAT(os::wait_readable(process->pidfd(), std::chrono::seconds(5)), IsOkAnd(true));
+}
+
+TEST_F(JailTest, TakesMilliseconds) {
+  std::vector<double> milliseconds;
+  for (int i = 0; i < 20; ++i) {
+    const auto begin = std::chrono::steady_clock::now();
+    auto process = launch(helper(), drill_spec(1));
+    const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begin;
+    ASSERT_THAT(process, IsOk());
+    ASSERT_THAT(process->kill(SIGKILL), IsOk());
+    ASSERT_THAT(process->wait(), IsOk());
+    milliseconds.push_back(took.count());
+  }
+  std::ranges::sort(milliseconds);
+  RecordProperty("median_ms", fmt::format("{:.2f}", milliseconds[10]));
+  fmt::print("jail: median {:.2f} ms, least {:.2f} ms\n", milliseconds[10], milliseconds[0]);
+}
+
+}  // namespace
+}  // namespace bulkhead::jail
