@@ -172,50 +172,59 @@ class Session {
   using StreamPtr = std::shared_ptr<Stream>;  // shared: a callback may reset its own stream
 
   [[nodiscard]] StreamPtr find(StreamId id) const;
-  [[nodiscard]] bool is_ours(StreamId id) const;
-  [[nodiscard]] std::size_t output_room() const;
-  void work();
-  void put_frame(FrameType type, StreamId id, std::uint32_t value, Bytes payload = {});
-  void put_hello();
-  MutableBytes grow_output(std::size_t size);
-  void return_credit(StreamId id, Stream& stream, std::size_t size);
-  void drop_all(const Error& error);
+
+  [[nodiscard]] bool is_ours(StreamId id) const { return (id % 2 == 1) == (role_ == Role::Host); }
+
+  [[nodiscard]] std::size_t count(bool ours) const { return ours ? open_ours_ : open_theirs_; }
+
+  StreamPtr add(StreamId id);
   void forget(StreamId id);
   void forget_if_done(StreamId id, const Stream& stream);
-  void make_ready(StreamId id, Stream& stream);
+  void drop_all(const Error& error);
+  void take_turn(StreamId id, Stream& stream);
   void deliver_waiting(StreamId id);
+  void work();
+
+  // Output.
+  void put_frame(FrameType type, StreamId id, std::uint32_t value);
+  void put_hello();
+  [[nodiscard]] bool has_room() const;
+  MutableBytes grow_output(std::size_t size);
 
   // Input.
-  std::size_t scan_for_hello(Bytes bytes, Result<>& result);
-  Result<> on_hello(const HelloPayload& hello);
-  Result<> on_header();
+  void scan_for_hello(Bytes& bytes);
+  bool fill_partial(Bytes& bytes, std::size_t size);
+  [[nodiscard]] bool is_hello(Bytes bytes) const;
+  Result<> on_hello();
+  Result<> on_header(Bytes& bytes);
+  Result<> on_frame(const FrameHeader& header);
   Result<> on_open(StreamId id);
   Result<> on_data_header(StreamId id, std::uint32_t length);
   Result<> on_credit(StreamId id, std::uint32_t size);
   Result<> on_end(StreamId id);
   Result<> on_reset(StreamId id, std::uint32_t reason);
   void deliver(Bytes bytes);
-  Result<> violation(Error error);
-  Result<> check_known(StreamId id) const;
+  Result<> parse(Bytes bytes);
 
   Role role_;
   std::uint64_t epoch_;
   SessionEvents events_;
   bool ready_ = false;
   bool over_ = false;
-  std::uint64_t generation_ = 0;  ///< counts sessions and ends, for loops that call out
+  bool flooded_ = false;  ///< the peer makes us answer and does not read
 
   std::unordered_map<StreamId, StreamPtr> streams_;
   StreamId last_ours_ = 0;
   StreamId last_theirs_ = 0;
-  std::deque<StreamId> turns_;    ///< streams that wait for on_writable and have credit
+  std::size_t open_ours_ = 0;
+  std::size_t open_theirs_ = 0;
+  std::deque<StreamId> turns_;    ///< streams that want to write and have credit
   std::deque<StreamId> arrived_;  ///< attached streams with waiting bytes
 
   std::array<std::byte, sizeof(FrameHeader) + sizeof(HelloPayload)> partial_{};
   std::size_t partial_size_ = 0;
   std::size_t data_left_ = 0;  ///< of the payload that is coming in
-  StreamId data_stream_ = 0;
-  bool data_discarded_ = false;
+  StreamId data_stream_ = 0;   ///< that it is for
   std::uint64_t scanned_ = 0;  ///< bytes discarded while waiting for Hello
 
   std::vector<std::byte> output_;
