@@ -1,11 +1,13 @@
 #include "bulkhead/json/parse.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -106,8 +108,14 @@ class Builder {
     return count(ec) && place(Value(number));
   }
 
-  bool on_double(double number, bj::string_view /*text*/, bj::error_code& ec) {
-    if (!std::isfinite(number)) {
+  // Boost's own conversion may be off by one unit in the last place, and takes integers that do not
+  // fit 64 bits for doubles. The text is whole because it is parsed from one buffer.
+  bool on_double(double /*number*/, bj::string_view text, bj::error_code& ec) {
+    double number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    const bool is_integer = text.find_first_of(".eE") == bj::string_view::npos;
+    if (error != std::errc() || end != text.data() + text.size() || is_integer ||
+        !std::isfinite(number)) {
       failure_ = "a number is out of range";
       return stop(ec);
     }

@@ -12,6 +12,28 @@
 
 namespace bulkhead::json {
 
+Value::Value() : data_(nullptr) {}
+
+Value::Value(bool value) : data_(value) {}
+
+Value::Value(std::string value) : data_(std::move(value)) {}
+
+Value::Value(std::string_view value) : data_(std::string(value)) {}
+
+Value::Value(const char* value) : data_(std::string(value)) {}
+
+Value::Value(double value) : data_(value) {}
+
+Value::Value(Array value) : data_(std::move(value)) {}
+
+Value::Value(Object value) : data_(std::move(value)) {}
+
+Value::Value(const Value&) = default;
+Value::Value(Value&&) noexcept = default;
+Value& Value::operator=(const Value&) = default;
+Value& Value::operator=(Value&&) noexcept = default;
+Value::~Value() = default;
+
 Value::Value(const std::vector<std::string>& texts) : data_(Array(texts.begin(), texts.end())) {}
 
 std::optional<bool> Value::as_bool() const {

@@ -15,7 +15,18 @@
 namespace bulkhead::json {
 
 class Value;
-struct Member;
+
+/// A name and a value. A template only so that it is complete as soon as Value is, which a vector
+/// inside Value needs.
+template <class V>
+struct BasicMember {
+  std::string name;
+  V value;
+
+  bool operator==(const BasicMember&) const = default;
+};
+
+using Member = BasicMember<Value>;
 
 using Array = std::vector<Value>;
 
@@ -26,22 +37,22 @@ using Object = std::vector<Member>;
 /// One JSON value. Integers are kept exactly: what does not fit 64 bits does not parse.
 class Value {
  public:
-  Value() = default;  ///< null
+  Value();  ///< null
 
   // NOLINTBEGIN(google-explicit-constructor): a value is written down as what it holds
-  Value(bool value) : data_(value) {}
+  Value(bool value);
 
-  Value(std::string value) : data_(std::move(value)) {}
+  Value(std::string value);
 
-  Value(std::string_view value) : data_(std::string(value)) {}
+  Value(std::string_view value);
 
-  Value(const char* value) : data_(std::string(value)) {}
+  Value(const char* value);
 
-  Value(double value) : data_(value) {}
+  Value(double value);
 
   template <std::integral T>
     requires(!std::same_as<T, bool>)
-  Value(T value) {
+  Value(T value) : Value() {
     if constexpr (std::signed_integral<T>) {
       data_ = static_cast<std::int64_t>(value);
     } else if (value <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
@@ -51,13 +62,19 @@ class Value {
     }
   }
 
-  Value(Array value) : data_(std::move(value)) {}
+  Value(Array value);
 
-  Value(Object value) : data_(std::move(value)) {}
+  Value(Object value);
 
   Value(const std::vector<std::string>& texts);
 
   // NOLINTEND(google-explicit-constructor)
+
+  Value(const Value&);
+  Value(Value&&) noexcept;
+  Value& operator=(const Value&);
+  Value& operator=(Value&&) noexcept;
+  ~Value();
 
   [[nodiscard]] bool is_null() const { return std::holds_alternative<std::nullptr_t>(data_); }
 
@@ -109,14 +126,7 @@ class Value {
  private:
   std::variant<std::nullptr_t, bool, std::int64_t, std::uint64_t, double, std::string, Array,
                Object>
-      data_ = nullptr;
-};
-
-struct Member {
-  std::string name;
-  Value value;
-
-  bool operator==(const Member&) const = default;
+      data_;
 };
 
 }  // namespace bulkhead::json

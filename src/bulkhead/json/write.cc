@@ -55,7 +55,12 @@ class Writer {
       out_ += "null";
       return;
     }
-    fmt::format_to(std::back_inserter(out_), "{}", value);
+    const std::string text = fmt::format("{}", value);
+    out_ += text;
+    // It stays a double when it is read again.
+    if (text.find_first_of(".e") == std::string::npos) {
+      out_ += ".0";
+    }
   }
 
   void put_data(const std::string& text) {

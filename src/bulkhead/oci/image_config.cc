@@ -106,7 +106,7 @@ Result<> check_process(const ImageConfig& config) {
     BH_TRY(check_absolute_path(config.working_directory, "image config: WorkingDir"));
   }
   if (!config.stop_signal.empty()) {
-    BH_TRY(parse_signal(config.stop_signal).context("image config: StopSignal"));
+    std::ignore = BH_TRY(parse_signal(config.stop_signal).context("image config: StopSignal"));
   }
   if (config.exposed_ports.size() > kMostPorts) {
     return fail(ErrorCode::ResourceExhausted, "{}: more than {} exposed ports", kWhat, kMostPorts);

@@ -98,8 +98,7 @@ bool is_64_hex(std::string_view text) {
 
 /// Whether what stands before the first slash is a registry and not part of the repository.
 bool looks_like_registry(std::string_view first) {
-  return first.find_first_of(".:") != std::string_view::npos || first == "localhost" ||
-         std::ranges::any_of(first, [](char c) { return c >= 'A' && c <= 'Z'; });
+  return first.find_first_of(".:") != std::string_view::npos || first == "localhost";
 }
 
 Error malformed(std::string_view text, std::string_view why) {

@@ -12,7 +12,8 @@ namespace bulkhead::oci {
 
 /// The name of an image, always complete: registry, repository, and a tag, a digest or both.
 /// "alpine" is read as docker reads it, docker.io/library/alpine:latest. Nothing that parses holds
-/// "..", "//", white space or control characters, and each part is bounded.
+/// a path component that is empty or begins with a dot, white space or control characters, and each
+/// part is bounded.
 /// Source: distribution/reference (grammar in reference.go), OCI distribution specification.
 class Reference {
  public:

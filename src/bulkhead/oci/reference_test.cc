@@ -31,7 +31,6 @@ TEST(Reference, FillsInWhatDockerFillsIn) {
   EXPECT_EQ(text_of("127.0.0.1:5000/x:1"), "127.0.0.1:5000/x:1");
   EXPECT_EQ(text_of("[::1]:5000/x:1"), "[::1]:5000/x:1");
   EXPECT_EQ(text_of("[fe80::1]/x"), "[fe80::1]/x:latest");
-  EXPECT_EQ(text_of("Registry/x"), "registry/x:latest");
   EXPECT_EQ(text_of("EXAMPLE.com/x"), "example.com/x:latest");
   EXPECT_EQ(text_of("a__b/c.d-e---f"), "docker.io/a__b/c.d-e---f:latest");
 }
@@ -69,6 +68,7 @@ TEST(Reference, RejectsWhatIsMalformed) {
            "alpine/",
            "/alpine",
            "Alpine",
+           "Registry/x",
            "a//b",
            "a/../b",
            "../x",
