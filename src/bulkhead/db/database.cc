@@ -1,0 +1,247 @@
+#include "bulkhead/db/database.h"
+
+#include <fcntl.h>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <fmt/format.h>
+#include <sqlite3.h>
+
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/result.h"
+#include "bulkhead/os/file.h"
+#include "bulkhead/os/io.h"
+
+namespace bulkhead::db {
+namespace {
+
+struct Closer {
+  void operator()(sqlite3* handle) const { ::sqlite3_close_v2(handle); }
+};
+
+struct Finalizer {
+  void operator()(sqlite3_stmt* statement) const { ::sqlite3_finalize(statement); }
+};
+
+ErrorCode code_of(int result) {
+  switch (result & 0xff) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return ErrorCode::Unavailable;
+    case SQLITE_FULL:
+      return ErrorCode::NoSpace;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return ErrorCode::Corrupt;
+    case SQLITE_PERM:
+    case SQLITE_READONLY:
+    case SQLITE_AUTH:
+    case SQLITE_CANTOPEN:
+      return ErrorCode::PermissionDenied;
+    case SQLITE_CONSTRAINT:
+      return ErrorCode::AlreadyExists;
+    case SQLITE_NOMEM:
+      return ErrorCode::ResourceExhausted;
+    default:
+      return ErrorCode::Io;
+  }
+}
+
+Error failure(sqlite3* handle, std::string_view what) {
+  // A write-ahead file on a full disk fails as an I/O error whose cause is in errno.
+  const int os_error = ::sqlite3_system_errno(handle);
+  const int result = ::sqlite3_extended_errcode(handle);
+  if ((result & 0xff) == SQLITE_IOERR && os_error != 0) {
+    return Error::from_errno(os_error, what);
+  }
+  return {code_of(result), fmt::format("{}: {}", what, ::sqlite3_errmsg(handle))};
+}
+
+}  // namespace
+
+struct Statement::State {
+  std::unique_ptr<sqlite3_stmt, Finalizer> statement;
+  std::string path;
+
+  [[nodiscard]] Error failure() const {
+    return db::failure(::sqlite3_db_handle(statement.get()), path);
+  }
+};
+
+Statement::Statement(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+Statement::Statement(Statement&& other) noexcept = default;
+Statement& Statement::operator=(Statement&& other) noexcept = default;
+Statement::~Statement() = default;
+
+Statement& Statement::bind(int parameter, std::int64_t value) {
+  ::sqlite3_bind_int64(state_->statement.get(), parameter, value);
+  return *this;
+}
+
+Statement& Statement::bind(int parameter, std::string_view value) {
+  ::sqlite3_bind_text64(state_->statement.get(), parameter, value.data(), value.size(),
+                        SQLITE_TRANSIENT,  // NOLINT: SQLite's own cast
+                        SQLITE_UTF8);
+  return *this;
+}
+
+Statement& Statement::bind_null(int parameter) {
+  ::sqlite3_bind_null(state_->statement.get(), parameter);
+  return *this;
+}
+
+Result<bool> Statement::step() {
+  const int result = ::sqlite3_step(state_->statement.get());
+  if (result == SQLITE_ROW) {
+    return true;
+  }
+  if (result == SQLITE_DONE) {
+    return false;
+  }
+  return state_->failure();
+}
+
+Result<> Statement::run() {
+  const auto stepped = step();
+  reset();
+  if (!stepped) {
+    return stepped.error();
+  }
+  return {};
+}
+
+void Statement::reset() {
+  ::sqlite3_reset(state_->statement.get());
+  ::sqlite3_clear_bindings(state_->statement.get());
+}
+
+std::int64_t Statement::integer(int column) const {
+  return ::sqlite3_column_int64(state_->statement.get(), column);
+}
+
+std::string Statement::text(int column) const {
+  const auto* text = ::sqlite3_column_text(state_->statement.get(), column);
+  const int size = ::sqlite3_column_bytes(state_->statement.get(), column);
+  if (text == nullptr) {
+    return {};
+  }
+  return {reinterpret_cast<const char*>(text), static_cast<std::size_t>(size)};
+}
+
+bool Statement::is_null(int column) const {
+  return ::sqlite3_column_type(state_->statement.get(), column) == SQLITE_NULL;
+}
+
+struct Database::State {
+  std::unique_ptr<sqlite3, Closer> handle;
+  std::string path;
+};
+
+Database::Database(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+Database::Database(Database&&) noexcept = default;
+Database& Database::operator=(Database&&) noexcept = default;
+Database::~Database() = default;
+
+Result<Database> Database::open(const std::string& path,
+                                std::span<const std::string_view> migrations,
+                                const Options& options) {
+  // SQLite makes files 0644; ours hold names that are nobody else's business.
+  {
+    const os::UniqueFd file = BH_TRY(os::open_file(path, O_RDWR | O_CREAT, 0600));
+  }
+  auto state = std::make_unique<State>();
+  state->path = path;
+  sqlite3* handle = nullptr;
+  const int result = ::sqlite3_open_v2(
+      path.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
+      nullptr);
+  state->handle.reset(handle);
+  if (result != SQLITE_OK) {
+    return failure(handle, path);
+  }
+  ::sqlite3_busy_timeout(handle, static_cast<int>(options.busy_timeout.count()));
+  Database database(std::move(state));
+  BH_TRY(database.execute("PRAGMA journal_mode=WAL; PRAGMA foreign_keys=ON;"));
+  BH_TRY(database.execute(options.durability == Durability::Full ? "PRAGMA synchronous=FULL"
+                                                                 : "PRAGMA synchronous=NORMAL"));
+  BH_TRY(database.migrate(migrations));
+  return database;
+}
+
+Result<> Database::migrate(std::span<const std::string_view> migrations) {
+  const auto version = [this]() -> Result<std::size_t> {
+    Statement statement = BH_TRY(prepare("PRAGMA user_version"));
+    BH_TRY(statement.step());
+    return static_cast<std::size_t>(statement.integer(0));
+  };
+  std::size_t current = BH_TRY(version());
+  if (current == migrations.size()) {
+    return {};
+  }
+  Transaction transaction = BH_TRY(Transaction::begin(*this));
+  // Another process may have done it meanwhile.
+  current = BH_TRY(version());
+  if (current > migrations.size()) {
+    return fail(ErrorCode::FailedPrecondition,
+                "{}: has schema version {}, this program knows {} at most; use a newer one",
+                state_->path, current, migrations.size());
+  }
+  for (; current < migrations.size(); ++current) {
+    BH_TRY(execute(std::string(migrations[current])));
+  }
+  BH_TRY(execute(fmt::format("PRAGMA user_version={}", current)));
+  return std::move(transaction).commit();
+}
+
+Result<Statement> Database::prepare(std::string_view sql) {
+  sqlite3_stmt* raw = nullptr;
+  const int result = ::sqlite3_prepare_v2(state_->handle.get(), sql.data(),
+                                          static_cast<int>(sql.size()), &raw, nullptr);
+  auto state = std::make_unique<Statement::State>();
+  state->statement.reset(raw);
+  state->path = state_->path;
+  if (result != SQLITE_OK) {
+    return failure(state_->handle.get(), state_->path);
+  }
+  return Statement(std::move(state));
+}
+
+Result<> Database::execute(const std::string& sql) {
+  if (::sqlite3_exec(state_->handle.get(), sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) {
+    return failure(state_->handle.get(), state_->path);
+  }
+  return {};
+}
+
+std::int64_t Database::changes() const { return ::sqlite3_changes64(state_->handle.get()); }
+
+Result<Transaction> Transaction::begin(Database& database) {
+  BH_TRY(database.execute("BEGIN IMMEDIATE"));
+  return Transaction(database);
+}
+
+Transaction::Transaction(Transaction&& other) noexcept
+    : database_(std::exchange(other.database_, nullptr)) {}
+
+Transaction::~Transaction() {
+  if (database_ != nullptr) {
+    std::ignore = database_->execute("ROLLBACK");
+  }
+}
+
+Result<> Transaction::commit() && {
+  BH_TRY(database_->execute("COMMIT"));
+  database_ = nullptr;
+  return {};
+}
+
+}  // namespace bulkhead::db

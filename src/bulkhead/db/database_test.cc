@@ -1,0 +1,122 @@
+#include "bulkhead/db/database.h"
+
+#include <sys/stat.h>
+
+#include <array>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/testing.h"
+#include "bulkhead/os/file.h"
+
+namespace bulkhead::db {
+namespace {
+
+constexpr std::array<std::string_view, 1> kFirst = {
+    "CREATE TABLE t (k TEXT PRIMARY KEY, v INTEGER)"};
+constexpr std::array<std::string_view, 2> kSecond = {kFirst[0], "ALTER TABLE t ADD COLUMN w TEXT"};
+
+class DatabaseTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = ::testing::TempDir() + "bulkhead-db-XXXXXX";
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    directory_ = pattern;
+  }
+
+  void TearDown() override { EXPECT_THAT(os::remove_tree(directory_), IsOk()); }
+
+  [[nodiscard]] std::string path() const { return directory_ + "/test.db"; }
+
+  std::string directory_;
+};
+
+std::int64_t count(Database& database) {
+  auto statement = database.prepare("SELECT count(*) FROM t").value();
+  EXPECT_THAT(statement.step(), IsOkAnd(true));
+  return statement.integer(0);
+}
+
+TEST_F(DatabaseTest, BindsAndReadsBack) {
+  auto database = Database::open(path(), kFirst);
+  ASSERT_THAT(database, IsOk());
+  auto insert = database->prepare("INSERT INTO t VALUES (?, ?)");
+  ASSERT_THAT(insert, IsOk());
+  EXPECT_THAT(insert->bind(1, "a'b").bind(2, std::int64_t{7}).run(), IsOk());
+  EXPECT_THAT(insert->bind(1, "c").bind_null(2).run(), IsOk());
+  auto select = database->prepare("SELECT k, v FROM t ORDER BY k");
+  ASSERT_THAT(select, IsOk());
+  ASSERT_THAT(select->step(), IsOkAnd(true));
+  EXPECT_EQ(select->text(0), "a'b");
+  EXPECT_EQ(select->integer(1), 7);
+  ASSERT_THAT(select->step(), IsOkAnd(true));
+  EXPECT_TRUE(select->is_null(1));
+  EXPECT_THAT(select->step(), IsOkAnd(false));
+}
+
+TEST_F(DatabaseTest, AConstraintIsAlreadyExists) {
+  auto database = Database::open(path(), kFirst);
+  ASSERT_THAT(database, IsOk());
+  EXPECT_THAT(database->execute("INSERT INTO t VALUES ('a', 1)"), IsOk());
+  EXPECT_THAT(database->execute("INSERT INTO t VALUES ('a', 2)"),
+              IsError(ErrorCode::AlreadyExists));
+}
+
+TEST_F(DatabaseTest, ATransactionIsUndoneUnlessCommitted) {
+  auto database = Database::open(path(), kFirst);
+  ASSERT_THAT(database, IsOk());
+  {
+    auto transaction = Transaction::begin(*database);
+    ASSERT_THAT(transaction, IsOk());
+    EXPECT_THAT(database->execute("INSERT INTO t VALUES ('a', 1)"), IsOk());
+  }
+  EXPECT_EQ(count(*database), 0);
+  auto transaction = Transaction::begin(*database);
+  ASSERT_THAT(transaction, IsOk());
+  EXPECT_THAT(database->execute("INSERT INTO t VALUES ('a', 1)"), IsOk());
+  EXPECT_THAT(std::move(*transaction).commit(), IsOk());
+  EXPECT_EQ(count(*database), 1);
+}
+
+TEST_F(DatabaseTest, MigratesForwardAndRefusesTheFuture) {
+  {
+    ASSERT_THAT(Database::open(path(), kFirst), IsOk());
+  }
+  {
+    auto database = Database::open(path(), kSecond);
+    ASSERT_THAT(database, IsOk());
+    EXPECT_THAT(database->execute("INSERT INTO t VALUES ('a', 1, 'w')"), IsOk());
+  }
+  EXPECT_THAT(Database::open(path(), kFirst), IsError(ErrorCode::FailedPrecondition));
+}
+
+TEST_F(DatabaseTest, ALockedFileIsUnavailableAfterTheTimeout) {
+  auto holder = Database::open(path(), kFirst);
+  auto other = Database::open(path(), kFirst, {.busy_timeout = std::chrono::milliseconds(1)});
+  ASSERT_THAT(holder, IsOk());
+  ASSERT_THAT(other, IsOk());
+  const auto transaction = Transaction::begin(*holder);
+  ASSERT_THAT(transaction, IsOk());
+  EXPECT_THAT(Transaction::begin(*other), IsError(ErrorCode::Unavailable));
+}
+
+TEST_F(DatabaseTest, WhatIsNoDatabaseIsCorrupt) {
+  ASSERT_THAT(os::write_file_atomically(path(), std::string(4096, 'x')), IsOk());
+  EXPECT_THAT(Database::open(path(), kFirst), IsError(ErrorCode::Corrupt));
+}
+
+TEST_F(DatabaseTest, TheFileIsPrivate) {
+  ASSERT_THAT(Database::open(path(), kFirst), IsOk());
+  struct stat info{};
+  ASSERT_EQ(::stat(path().c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777U, 0600U);
+}
+
+}  // namespace
+}  // namespace bulkhead::db
