@@ -52,12 +52,25 @@ inline constexpr std::chrono::milliseconds kNativeLoopTime{10};
 Decision decide(const ProbeMeasurement& measurement);
 
 /// Runs a tiny guest through the KVM interface itself: it enters long mode, executes CMPXCHG16B and
-/// a counted loop. A child process does it and is killed at `limit`: this never hangs.
-ProbeMeasurement probe_kvm(std::chrono::milliseconds limit = std::chrono::milliseconds(100));
+/// a counted loop. A process of its own (`probe_program`, libexec/bulkhead-kvm-probe) does it and
+/// is killed at `limit`: this never hangs.
+ProbeMeasurement probe_kvm(const std::string& probe_program,
+                           std::chrono::milliseconds limit = std::chrono::milliseconds(100));
 
-/// The decision for this boot of the host: from `run_directory`/accelerator.json, or probed and
-/// written there. A file that is damaged or of another boot is replaced; one that cannot be written
-/// only costs the next caller a probe.
-Decision host_accelerator(const std::string& run_directory);
+/// What a host's virtual machines run on.
+struct HostAccelerator {
+  Decision decision;
+  /// The rate of the processor's time stamp counter. A guest under TCG sees the same counter and
+  /// has nothing to calibrate it against. 0: not known.
+  std::uint32_t tsc_khz = 0;
+
+  bool operator==(const HostAccelerator&) const = default;
+};
+
+/// That of this boot of the host: from `run_directory`/accelerator.json, or measured, which takes a
+/// tenth of a second at most, and written there. A file that is damaged or of another boot is
+/// replaced; one that cannot be written only costs the next caller a measurement.
+HostAccelerator host_accelerator(const std::string& run_directory,
+                                 const std::string& probe_program);
 
 }  // namespace bulkhead::vmm

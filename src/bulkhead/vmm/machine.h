@@ -53,7 +53,10 @@ struct MachineConfig {
   std::vector<std::string> kernel_arguments;
   std::vector<DiskDevice> disks;
   std::optional<NetworkDevice> network;
-  Accelerator accelerator = Accelerator::Tcg;
+  /// Nothing: what host_accelerator() says.
+  std::optional<Accelerator> accelerator;
+  /// The processors wait for resume().
+  bool starts_paused = false;
 };
 
 /// How a machine ended.
@@ -69,6 +72,12 @@ struct MachineExit {
   os::ExitStatus status;  ///< of the machine's process
   /// One line for people, with the last words of the guest or of the machine.
   std::string description;
+};
+
+/// What a running machine says of its accelerator.
+struct AcceleratorStatus {
+  bool kvm_is_enabled = false;
+  bool kvm_is_present = false;
 };
 
 /// One virtual machine. Everything runs and calls back on the event loop it was made with; no
@@ -96,12 +105,15 @@ class Machine {
   /// The last 64 KiB that the guest's kernel said. A stranger's text: quote it.
   [[nodiscard]] virtual std::string console_tail() const = 0;
 
-  /// Of the machine's process; 0 before start().
+  /// Of the machine's process; 0 when there is none.
   [[nodiscard]] virtual pid_t pid() const = 0;
 
   /// Stops and continues the virtual processors.
   virtual void pause(Callback callback) = 0;
   virtual void resume(Callback callback) = 0;
+
+  virtual void query_accelerator(
+      std::move_only_function<void(Result<AcceleratorStatus>)> callback) = 0;
 
   /// Asks the machine's process to end, flushing its disks; it is killed if it has not ended after
   /// `grace`. The end is reported by on_exit.

@@ -11,8 +11,8 @@ namespace bulkhead::vmm::qemu {
 
 /// What a machine needs from the installation.
 struct Environment {
-  std::string run_directory;  ///< leases of user ids, what is known of the QEMU installed
-  std::string jail_helper;    ///< libexec/bulkhead-jail
+  std::string run_directory;  ///< leases of user ids; what is known of host and QEMU
+  std::string libexec;        ///< holds bulkhead-jail and bulkhead-kvm-probe
 };
 
 /// Checks the configuration and makes a machine that is not started yet.

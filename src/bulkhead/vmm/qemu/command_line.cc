@@ -1,0 +1,233 @@
+#include "bulkhead/vmm/qemu/command_line.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/name.h"
+#include "bulkhead/base/result.h"
+#include "bulkhead/base/text.h"
+#include "bulkhead/os/file_info.h"
+#include "bulkhead/vmm/accelerator.h"
+#include "bulkhead/vmm/machine.h"
+#include "bulkhead/vmm/qemu/installation.h"
+
+namespace bulkhead::vmm::qemu {
+namespace {
+
+constexpr std::uint64_t kMebibyte = 1U << 20U;
+/// COMMAND_LINE_SIZE of x86, less what the machine appends for its devices (one virtio_mmio.device=
+/// of about 45 characters for each of 8 slots).
+constexpr std::size_t kLongestKernelArguments = 2048 - 512;
+
+/// All that TCG can do, but not "enhanced REP MOVSB": with it Linux clears memory byte by byte,
+/// which TCG does at 50 ns a byte.
+constexpr const char* kEmulatedProcessor = "max,-erms";
+
+std::string machine_options(const MachinePlan& plan) {
+  // Without ACPI there are 8 device slots, and nothing to parse at boot. No option ROMs: the
+  // firmware starts the PVH kernel by itself. No serial port: the console is virtio. Guest memory
+  // is neither in core dumps nor merged with that of others.
+  std::string options =
+      "microvm,acpi=off,pcie=off,x-option-roms=off,isa-serial=off,"
+      "dump-guest-core=off,mem-merge=off";
+  // QEMU 7.2 microvm, TCG: without the clock chip Linux waits a second for it; without interrupt
+  // controller and timer chip (pic, pit) it has no timer at all. KVM has its own clock.
+  options += plan.accelerator == Accelerator::Kvm ? ",rtc=off" : ",rtc=on";
+  return options;
+}
+
+void add_serial_devices(std::vector<std::string>& arguments) {
+  const auto add = [&](std::string_view option, std::string value) {
+    arguments.emplace_back(option);
+    arguments.push_back(std::move(value));
+  };
+  add("-chardev", fmt::format("socket,id=console,fd={}", kConsoleDescriptor));
+  add("-chardev", fmt::format("socket,id=agent,fd={}", kAgentDescriptor));
+  // Each port costs the guest two queues at boot: no more than there are.
+  add("-device", "virtio-serial-device,id=serial,max_ports=2");
+  add("-device", "virtconsole,bus=serial.0,nr=0,chardev=console");
+  add("-device",
+      fmt::format("virtserialport,bus=serial.0,nr=1,chardev=agent,name={}", kAgentPortName));
+}
+
+void add_disk(std::vector<std::string>& arguments, std::size_t index,
+              const MachinePlan::Disk& disk) {
+  const bool is_read_only = disk.access == Access::ReadOnly;
+  const char* read_only = is_read_only ? "on" : "off";
+  // The format is named, never detected: a guest that writes a header of another format into its
+  // disk gains nothing. The file is a descriptor; the owner of the store sees to it that nobody
+  // else writes it, so no locks.
+  arguments.insert(
+      arguments.end(),
+      {"-add-fd",
+       fmt::format("fd={},set={}", kFirstDiskDescriptor + static_cast<int>(index), index + 1),
+       "-blockdev",
+       fmt::format("driver=file,node-name=file{0},filename=/dev/fdset/{1},read-only={2},"
+                   "auto-read-only=off,locking=off,aio=threads,discard={3}",
+                   index, index + 1, read_only, is_read_only ? "ignore" : "unmap"),
+       "-blockdev",
+       fmt::format("driver=raw,node-name=disk{0},file=file{0},read-only={1},auto-read-only=off,"
+                   "discard={2}",
+                   index, read_only, is_read_only ? "ignore" : "unmap"),
+       "-device",
+       fmt::format("virtio-blk-device,id=blk{0},drive=disk{0},serial={1}", index, disk.serial)});
+}
+
+bool is_serial(std::string_view serial) {
+  const bool has_length = !serial.empty() && serial.size() <= 20;
+  return has_length && std::ranges::all_of(serial, [](char c) {
+           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                  c == '_' || c == '-';
+         });
+}
+
+/// Six pairs of hex digits, neither multicast nor all zero.
+bool is_mac_address(std::string_view mac) {
+  const auto pieces = split(mac, ':');
+  const auto is_pair = [](std::string_view piece) {
+    return piece.size() == 2 &&
+           piece.find_first_not_of("0123456789abcdefABCDEF") == std::string_view::npos;
+  };
+  if (pieces.size() != 6 || !std::ranges::all_of(pieces, is_pair)) {
+    return false;
+  }
+  const bool is_multicast = std::string_view("13579bdfBDF").find(mac[1]) != std::string_view::npos;
+  return !is_multicast && mac.find_first_not_of("0:") != std::string_view::npos;
+}
+
+Result<> check_disk(const DiskDevice& disk) {
+  if (!is_serial(disk.serial)) {
+    return fail(ErrorCode::Invalid, "disk serial {}: 1 to 20 letters, digits, - and _ are expected",
+                quote(disk.serial));
+  }
+  const int flags = BH_TRY(os::open_flags(disk.file.get()).context("disk " + disk.serial));
+  const int wanted = disk.access == Access::ReadOnly ? O_RDONLY : O_RDWR;
+  if ((flags & O_ACCMODE) != wanted) {
+    return fail(ErrorCode::Invalid, "disk {}: it must have been opened {}", disk.serial,
+                disk.access == Access::ReadOnly ? "read-only" : "for reading and writing");
+  }
+  if (!BH_TRY(os::file_info(disk.file.get())).is_regular()) {
+    return fail(ErrorCode::Invalid, "disk {}: not a regular file", disk.serial);
+  }
+  return {};
+}
+
+Result<> check_kernel_arguments(const std::vector<std::string>& arguments) {
+  std::size_t length = 0;
+  for (const std::string& argument : arguments) {
+    length += argument.size() + 1;
+    const bool is_word = !argument.empty() && std::ranges::all_of(argument, [](char c) {
+      return c > ' ' && c < '\x7f';
+    });
+    if (!is_word) {
+      return fail(ErrorCode::Invalid,
+                  "kernel argument {}: a word of printable characters is expected",
+                  quote(argument));
+    }
+  }
+  if (length > kLongestKernelArguments / 2) {
+    return fail(ErrorCode::Invalid, "kernel arguments: {} characters, {} is the limit", length,
+                kLongestKernelArguments / 2);
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string kernel_command_line(const MachinePlan& plan) {
+  // hvc0: the virtio console. A panic reboots at once, which ends the machine (-no-reboot);
+  // reboot=t (triple fault) is what a machine without ACPI and keyboard controller understands.
+  std::string line = "console=hvc0 quiet panic=-1 reboot=t";
+  if (plan.accelerator == Accelerator::Tcg) {
+    // An emulated processor speculates nothing. Its local timer cannot be calibrated in less than
+    // 0.2 s, patching for one processor costs more than it gains, and nothing in a microvm tells
+    // the rate of its time stamp counter, which is the host's.
+    line += " mitigations=off nolapic_timer noreplace-smp no_timer_check tsc=reliable";
+    if (plan.tsc_khz != 0) {
+      line += fmt::format(" tsc_early_khz={}", plan.tsc_khz);
+    }
+  }
+  for (const std::string& argument : plan.kernel_arguments) {
+    line += " " + argument;
+  }
+  return line;
+}
+
+std::vector<std::string> command_line(const MachinePlan& plan) {
+  const bool is_kvm = plan.accelerator == Accelerator::Kvm;
+  std::vector<std::string> arguments = {
+      std::string(kJailProgram), "-name", plan.name,
+      // Nothing that is not named here.
+      "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-sandbox",
+      "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny", "-M",
+      machine_options(plan), "-accel", is_kvm ? "kvm" : "tcg,thread=multi", "-cpu",
+      is_kvm ? "host" : kEmulatedProcessor, "-smp", std::to_string(plan.vcpus), "-m",
+      fmt::format("{}M", plan.memory_bytes / kMebibyte), "-global",
+      "virtio-mmio.force-legacy=false", "-kernel", std::string(kJailKernel), "-initrd",
+      std::string(kJailInitramfs), "-append", kernel_command_line(plan), "-chardev",
+      fmt::format("socket,id=qmp,fd={}", kQmpDescriptor), "-mon", "chardev=qmp,mode=control"};
+  if (plan.has_firmware) {
+    arguments.insert(arguments.end(), {"-L", std::string(kJailFirmwareDirectory)});
+  }
+  if (plan.is_paused) {
+    arguments.emplace_back("-S");
+  }
+  add_serial_devices(arguments);
+  // Pages that the guest has freed go back to the host.
+  arguments.insert(arguments.end(),
+                   {"-device", "virtio-balloon-device,id=balloon,free-page-reporting=on"});
+  if (plan.mac_address) {
+    arguments.insert(
+        arguments.end(),
+        {"-netdev", fmt::format("tap,id=net,fd={},vhost=off", kTapDescriptor), "-device",
+         fmt::format("virtio-net-device,id=nic,netdev=net,mac={}", *plan.mac_address)});
+  }
+  for (std::size_t index = 0; index < plan.disks.size(); ++index) {
+    add_disk(arguments, index, plan.disks[index]);
+  }
+  return arguments;
+}
+
+Result<> check(const MachineConfig& config) {
+  BH_TRY(validate_name("machine name", config.name));
+  if (config.memory_bytes < kLeastMemoryBytes) {
+    return fail(ErrorCode::Invalid, "memory of {} MiB is too small: {} MiB is the minimum",
+                config.memory_bytes / kMebibyte, kLeastMemoryBytes / kMebibyte);
+  }
+  if (config.memory_bytes % kMebibyte != 0) {
+    return fail(ErrorCode::Invalid, "memory of {} bytes: a multiple of 1 MiB is expected",
+                config.memory_bytes);
+  }
+  if (config.vcpus < 1 || config.vcpus > kMostVcpus) {
+    return fail(ErrorCode::Invalid, "{} processors: 1 to {} are possible", config.vcpus,
+                kMostVcpus);
+  }
+  if (config.disks.size() > kMostDisks) {
+    return fail(ErrorCode::Invalid, "{} disks: {} is the limit", config.disks.size(), kMostDisks);
+  }
+  std::set<std::string> serials;
+  for (const DiskDevice& disk : config.disks) {
+    BH_TRY(check_disk(disk));
+    if (!serials.insert(disk.serial).second) {
+      return fail(ErrorCode::Invalid, "two disks have the serial {}", disk.serial);
+    }
+  }
+  if (config.network && !is_mac_address(config.network->mac_address)) {
+    return fail(ErrorCode::Invalid, "MAC address {}: not one of a single host",
+                quote(config.network->mac_address));
+  }
+  return check_kernel_arguments(config.kernel_arguments);
+}
+
+}  // namespace bulkhead::vmm::qemu

@@ -1,0 +1,435 @@
+#include "bulkhead/vmm/qemu/qemu_machine.h"
+
+#include <sys/epoll.h>
+#include <sys/types.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <csignal>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "bulkhead/base/bytes.h"
+#include "bulkhead/base/check.h"
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/log.h"
+#include "bulkhead/base/result.h"
+#include "bulkhead/base/text.h"
+#include "bulkhead/jail/jail.h"
+#include "bulkhead/jail/uid_range.h"
+#include "bulkhead/json/value.h"
+#include "bulkhead/os/event_loop.h"
+#include "bulkhead/os/file.h"
+#include "bulkhead/os/file_info.h"
+#include "bulkhead/os/io.h"
+#include "bulkhead/os/poll.h"
+#include "bulkhead/os/process.h"
+#include "bulkhead/os/socket.h"
+#include "bulkhead/os/unique_fd.h"
+#include "bulkhead/vmm/accelerator.h"
+#include "bulkhead/vmm/machine.h"
+#include "bulkhead/vmm/qemu/command_line.h"
+#include "bulkhead/vmm/qemu/installation.h"
+#include "bulkhead/vmm/qemu/machine_exit.h"
+#include "bulkhead/vmm/qemu/qmp_client.h"
+#include "bulkhead/vmm/qemu/qmp_protocol.h"
+#include "bulkhead/vmm/qemu/text_tail.h"
+
+namespace bulkhead::vmm::qemu {
+namespace {
+
+constexpr std::size_t kConsoleTailBytes = 64U << 10U;
+constexpr std::size_t kErrorTailBytes = 8U << 10U;
+/// Above guest memory: program, libraries, translated code, thread stacks and arenas.
+constexpr std::uint64_t kAddressSpaceOverhead = 4ULL << 30U;
+constexpr std::uint64_t kAddressSpacePerVcpu = 128ULL << 20U;
+constexpr std::uint64_t kThreads = 128;  ///< beside one for each processor
+
+/// A stream of text from the machine, of which the end is kept.
+class TailReader {
+ public:
+  TailReader(os::EventLoop& loop, std::size_t limit) : loop_(&loop), tail_(limit) {}
+
+  TailReader(const TailReader&) = delete;
+  TailReader& operator=(const TailReader&) = delete;
+
+  ~TailReader() { close(); }
+
+  Result<> start(os::UniqueFd fd) {
+    BH_TRY(os::set_nonblocking(fd.get()));
+    fd_ = std::move(fd);
+    return loop_->watch(fd_.get(), EPOLLIN, [this](std::uint32_t) { read_some(); });
+  }
+
+  /// Takes what is left after the writer has ended.
+  void finish() {
+    // A pipe or socket buffer holds far less than this many reads.
+    for (int reads = 0; fd_.is_open() && reads < 1024; ++reads) {
+      if (!read_some()) {
+        break;
+      }
+    }
+    close();
+  }
+
+  [[nodiscard]] const TextTail& tail() const { return tail_; }
+
+ private:
+  bool read_some() {
+    std::array<std::byte, 16384> buffer{};
+    const auto size = os::try_read(fd_.get(), buffer);
+    if (size && !*size) {
+      return false;
+    }
+    if (!size || **size == 0) {
+      close();
+      return false;
+    }
+    tail_.append(as_text(std::span(buffer).first(**size)));
+    return true;
+  }
+
+  void close() {
+    if (fd_.is_open()) {
+      loop_->unwatch(fd_.get());
+      fd_.reset();
+    }
+  }
+
+  os::EventLoop* loop_;
+  os::UniqueFd fd_;
+  TextTail tail_;
+};
+
+/// Our ends and the machine's of everything that connects them.
+struct Wiring {
+  std::pair<os::UniqueFd, os::UniqueFd> qmp;
+  std::pair<os::UniqueFd, os::UniqueFd> agent;
+  std::pair<os::UniqueFd, os::UniqueFd> console;
+  os::Pipe errors;
+
+  static Result<Wiring> create() {
+    Wiring wiring;
+    wiring.qmp = BH_TRY(os::make_socket_pair());
+    wiring.agent = BH_TRY(os::make_socket_pair());
+    wiring.console = BH_TRY(os::make_socket_pair());
+    wiring.errors = BH_TRY(os::make_pipe());
+    return wiring;
+  }
+};
+
+class QemuMachine final : public Machine {
+ public:
+  QemuMachine(os::EventLoop& loop, Environment environment, Installation installation,
+              MachineConfig config)
+      : loop_(&loop),
+        environment_(std::move(environment)),
+        installation_(std::move(installation)),
+        config_(std::move(config)),
+        console_(loop, kConsoleTailBytes),
+        errors_(loop, kErrorTailBytes) {}
+
+  QemuMachine(const QemuMachine&) = delete;
+  QemuMachine& operator=(const QemuMachine&) = delete;
+  ~QemuMachine() override;
+
+  Result<> start(ExitCallback on_exit) override;
+
+  os::UniqueFd take_agent_channel() override { return std::move(agent_); }
+
+  [[nodiscard]] std::string console_tail() const override {
+    return std::string(console_.tail().text());
+  }
+
+  [[nodiscard]] pid_t pid() const override { return process_ ? process_->pid() : 0; }
+
+  void pause(Callback callback) override;
+  void resume(Callback callback) override;
+  void query_accelerator(
+      std::move_only_function<void(Result<AcceleratorStatus>)> callback) override;
+  void quit(std::chrono::milliseconds grace) override;
+  void kill() override;
+
+  [[nodiscard]] Timing timing() const override { return timing_; }
+
+ private:
+  [[nodiscard]] MachinePlan plan(const HostAccelerator& host) const;
+  [[nodiscard]] Result<jail::JailSpec> jail_spec(const MachinePlan& plan,
+                                                 const Wiring& wiring) const;
+  [[nodiscard]] Result<jail::Limits> limits() const;
+  Result<> connect(Wiring wiring);
+  /// Forwards a reply through the loop: its receiver may destroy this machine.
+  template <class T>
+  QmpClient::Reply<T> posted(std::move_only_function<void(Result<T>)> callback);
+
+  [[nodiscard]] Error not_running() const {
+    return fail(ErrorCode::FailedPrecondition, "machine {}: not running", config_.name);
+  }
+
+  void on_event(const QmpEvent& event);
+  void on_process_exit(os::ExitStatus status);
+
+  os::EventLoop* loop_;
+  Environment environment_;
+  Installation installation_;
+  MachineConfig config_;
+  std::optional<jail::UidRange> ids_;
+  std::optional<os::Process> process_;
+  std::unique_ptr<QmpClient> qmp_;
+  os::UniqueFd agent_;
+  TailReader console_;
+  TailReader errors_;
+  ExitCallback on_exit_;
+  Timing timing_;
+  os::EventLoop::TimerId kill_timer_ = 0;
+  std::optional<std::string> shutdown_reason_;
+  bool quit_was_asked_ = false;
+  bool kill_was_asked_ = false;
+};
+
+QemuMachine::~QemuMachine() {
+  loop_->cancel(kill_timer_);
+  if (!process_) {
+    return;
+  }
+  loop_->unwatch(process_->pidfd());
+  std::ignore = process_->kill(SIGKILL);
+  // A killed process ends in milliseconds; one in an uninterruptible wait is left to init.
+  constexpr std::chrono::seconds kPatience{5};
+  if (const auto is_over = os::wait_readable(process_->pidfd(), kPatience); is_over && *is_over) {
+    std::ignore = process_->try_wait();
+  }
+}
+
+MachinePlan QemuMachine::plan(const HostAccelerator& host) const {
+  MachinePlan plan{.name = config_.name,
+                   .accelerator = config_.accelerator.value_or(host.decision.accelerator),
+                   .tsc_khz = host.tsc_khz,
+                   .vcpus = config_.vcpus,
+                   .memory_bytes = config_.memory_bytes,
+                   .kernel_arguments = config_.kernel_arguments,
+                   .disks = {},
+                   .mac_address = std::nullopt,
+                   .has_firmware = !installation_.firmware.empty(),
+                   .is_paused = config_.starts_paused};
+  for (const DiskDevice& disk : config_.disks) {
+    plan.disks.push_back({.serial = disk.serial, .access = disk.access});
+  }
+  if (config_.network) {
+    plan.mac_address = config_.network->mac_address;
+  }
+  return plan;
+}
+
+Result<jail::Limits> QemuMachine::limits() const {
+  jail::Limits limits{.open_files = 256,
+                      .processes = kThreads + config_.vcpus,
+                      .file_size_bytes = 0,
+                      .address_space_bytes = config_.memory_bytes + kAddressSpaceOverhead +
+                                             (config_.vcpus * kAddressSpacePerVcpu)};
+  for (const DiskDevice& disk : config_.disks) {
+    if (disk.access == Access::ReadWrite) {
+      const os::FileInfo info = BH_TRY(os::file_info(disk.file.get()));
+      limits.file_size_bytes = std::max(limits.file_size_bytes, info.size);
+    }
+  }
+  return limits;
+}
+
+Result<jail::JailSpec> QemuMachine::jail_spec(const MachinePlan& plan, const Wiring& wiring) const {
+  jail::JailSpec spec{
+      .arguments = command_line(plan),
+      .environment = Installation::environment(),
+      .descriptors = {{.source = wiring.errors.write_end.get(), .target = 1},
+                      {.source = wiring.errors.write_end.get(), .target = 2},
+                      {.source = wiring.qmp.second.get(), .target = kQmpDescriptor},
+                      {.source = wiring.agent.second.get(), .target = kAgentDescriptor},
+                      {.source = wiring.console.second.get(), .target = kConsoleDescriptor}},
+      .binds = installation_.binds(),
+      .devices = {},
+      .host_id = ids_->base(),
+      .limits = BH_TRY(limits())};
+  if (config_.network) {
+    spec.descriptors.push_back({.source = config_.network->tap.get(), .target = kTapDescriptor});
+  }
+  int target = kFirstDiskDescriptor;
+  for (const DiskDevice& disk : config_.disks) {
+    spec.descriptors.push_back({.source = disk.file.get(), .target = target++});
+  }
+  spec.binds.push_back(
+      {.source = config_.kernel, .target = std::string(kJailKernel), .is_executable = false});
+  spec.binds.push_back(
+      {.source = config_.initramfs, .target = std::string(kJailInitramfs), .is_executable = false});
+  if (plan.accelerator == Accelerator::Kvm) {
+    // A node of its own: whatever the permissions of the host's are.
+    const os::FileInfo kvm = BH_TRY(os::file_info("/dev/kvm"));
+    spec.devices.push_back({.target = "/dev/kvm", .device = kvm.special});
+  }
+  return spec;
+}
+
+Result<> QemuMachine::start(ExitCallback on_exit) {
+  if (process_) {
+    return fail(ErrorCode::FailedPrecondition, "machine {}: started already", config_.name);
+  }
+  timing_.launched = std::chrono::steady_clock::now();
+  ids_ = BH_TRY(jail::UidRange::lease(environment_.run_directory));
+  Wiring wiring = BH_TRY(Wiring::create());
+  const MachinePlan planned = plan(
+      host_accelerator(environment_.run_directory, environment_.libexec + "/bulkhead-kvm-probe"));
+  const jail::JailSpec spec = BH_TRY(jail_spec(planned, wiring));
+  process_ = BH_TRY(jail::launch(environment_.libexec + "/bulkhead-jail", spec));
+  timing_.executed = std::chrono::steady_clock::now();
+  // The machine has them now; what is not open here cannot leak from here.
+  config_.disks.clear();
+  config_.network.reset();
+  if (auto connected = connect(std::move(wiring)); !connected) {
+    std::ignore = process_->kill(SIGKILL);
+    std::ignore = process_->wait();
+    process_.reset();
+    return connected;
+  }
+  on_exit_ = std::move(on_exit);
+  return {};
+}
+
+Result<> QemuMachine::connect(Wiring wiring) {
+  agent_ = std::move(wiring.agent.first);
+  BH_TRY(os::set_nonblocking(agent_.get()));
+  BH_TRY(console_.start(std::move(wiring.console.first)));
+  BH_TRY(errors_.start(std::move(wiring.errors.read_end)));
+  QmpClient::Callbacks callbacks;
+  callbacks.greeted = [this] { timing_.greeted = std::chrono::steady_clock::now(); };
+  callbacks.event = [this](const QmpEvent& event) { on_event(event); };
+  callbacks.closed = [this](const Error& error) {
+    if (error.code() == ErrorCode::Corrupt) {
+      // A QEMU that does not speak QMP any more is not one to leave running.
+      log::warning("machine {}: {}", config_.name, error.message());
+      std::ignore = process_->kill(SIGKILL);
+    }
+  };
+  qmp_ = BH_TRY(QmpClient::create(*loop_, std::move(wiring.qmp.first), std::move(callbacks)));
+  return loop_->on_exit(*process_, [this](os::ExitStatus status) { on_process_exit(status); });
+}
+
+template <class T>
+QmpClient::Reply<T> QemuMachine::posted(std::move_only_function<void(Result<T>)> callback) {
+  return [loop = loop_, callback = std::move(callback)](Result<T> result) mutable {
+    loop->post([callback = std::move(callback), result = std::move(result)]() mutable {
+      callback(std::move(result));
+    });
+  };
+}
+
+void QemuMachine::pause(Callback callback) {
+  auto reply = posted<void>(std::move(callback));
+  if (qmp_) {
+    qmp_->stop(std::move(reply));
+  } else {
+    reply(not_running());
+  }
+}
+
+void QemuMachine::resume(Callback callback) {
+  auto reply = posted<void>(std::move(callback));
+  if (qmp_) {
+    qmp_->cont(std::move(reply));
+  } else {
+    reply(not_running());
+  }
+}
+
+void QemuMachine::query_accelerator(
+    std::move_only_function<void(Result<AcceleratorStatus>)> callback) {
+  auto reply = posted<AcceleratorStatus>(std::move(callback));
+  if (qmp_) {
+    qmp_->query_kvm(std::move(reply));
+  } else {
+    reply(not_running());
+  }
+}
+
+void QemuMachine::quit(std::chrono::milliseconds grace) {
+  if (!process_ || !qmp_ || quit_was_asked_) {
+    return;
+  }
+  quit_was_asked_ = true;
+  qmp_->quit([](const Result<>&) {});
+  kill_timer_ = loop_->after(grace, [this] {
+    kill_timer_ = 0;
+    std::ignore = process_->kill(SIGKILL);
+  });
+}
+
+void QemuMachine::kill() {
+  kill_was_asked_ = true;
+  if (process_) {
+    std::ignore = process_->kill(SIGKILL);
+  }
+}
+
+void QemuMachine::on_event(const QmpEvent& event) {
+  if (event.name == "SHUTDOWN") {
+    const json::Value* reason = event.data.find("reason");
+    const std::string* text = reason == nullptr ? nullptr : reason->as_string();
+    shutdown_reason_ = text == nullptr ? "unknown" : *text;
+  } else if (event.name == "GUEST_PANICKED") {
+    shutdown_reason_ = "guest-panic";
+  }
+}
+
+void QemuMachine::on_process_exit(os::ExitStatus status) {
+  loop_->cancel(kill_timer_);
+  qmp_->drain();
+  console_.finish();
+  errors_.finish();
+  const MachineExit ending = explain_exit({.status = status,
+                                           .shutdown_reason = shutdown_reason_,
+                                           .quit_was_asked = quit_was_asked_,
+                                           .kill_was_asked = kill_was_asked_,
+                                           .console = console_.tail().text(),
+                                           .errors = errors_.tail().text(),
+                                           .memory_bytes = config_.memory_bytes});
+  qmp_.reset();
+  process_.reset();
+  ids_.reset();
+  // It may destroy this machine.
+  ExitCallback on_exit = std::exchange(on_exit_, nullptr);
+  on_exit(ending);
+}
+
+Result<> check_file(std::string_view what, const std::string& path) {
+  const auto info = os::file_info(path);
+  if (!info) {
+    return info.error().code() == ErrorCode::NotFound
+               ? fail(ErrorCode::NotFound, "{} {}: not found", what, quote(path))
+               : Error(info.error()).context(what);
+  }
+  if (!info->is_regular()) {
+    return fail(ErrorCode::Invalid, "{} {}: not a regular file", what, quote(path));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Machine>> create_machine(os::EventLoop& loop, Environment environment,
+                                                MachineConfig config) {
+  BH_TRY(check(config));
+  BH_TRY(check_file("guest kernel", config.kernel));
+  BH_TRY(check_file("guest initramfs", config.initramfs));
+  Installation installation = BH_TRY(find_installation(environment.run_directory));
+  return std::make_unique<QemuMachine>(loop, std::move(environment), std::move(installation),
+                                       std::move(config));
+}
+
+}  // namespace bulkhead::vmm::qemu

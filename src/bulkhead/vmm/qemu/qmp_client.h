@@ -1,0 +1,71 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/result.h"
+#include "bulkhead/json/value.h"
+#include "bulkhead/os/event_loop.h"
+#include "bulkhead/os/unique_fd.h"
+#include "bulkhead/vmm/machine.h"
+#include "bulkhead/vmm/qemu/qmp_protocol.h"
+
+namespace bulkhead::vmm::qemu {
+
+/// A QMP session on a socket and an event loop. Every command has a time limit; every callback is
+/// called exactly once, also when this is closed or destroyed.
+class QmpClient {
+ public:
+  template <class T = void>
+  using Reply = std::move_only_function<void(Result<T>)>;
+
+  struct Callbacks {
+    QmpProtocol::Callback greeted;
+    QmpProtocol::EventCallback event;
+    /// The session has ended: end of file, or the peer broke the protocol. May be empty.
+    std::move_only_function<void(const Error&)> closed;
+  };
+
+  static Result<std::unique_ptr<QmpClient>> create(os::EventLoop& loop, os::UniqueFd socket,
+                                                   Callbacks callbacks);
+
+  QmpClient(const QmpClient&) = delete;
+  QmpClient& operator=(const QmpClient&) = delete;
+  ~QmpClient();
+
+  void stop(Reply<> reply);
+  void cont(Reply<> reply);
+  void quit(Reply<> reply);
+  void query_kvm(Reply<AcceleratorStatus> reply);
+
+  /// Reads what is there now without waiting; for the last words of a process that has ended.
+  void drain();
+
+ private:
+  static constexpr std::chrono::seconds kCommandTimeout{10};
+
+  QmpClient(os::EventLoop& loop, os::UniqueFd socket, Callbacks callbacks);
+
+  void execute(std::string_view command, QmpProtocol::ReplyCallback reply);
+  void on_events(std::uint32_t events);
+  /// False when the session has ended.
+  bool read_available();
+  void flush();
+  void close(const Error& error);
+
+  os::EventLoop* loop_;
+  os::UniqueFd socket_;
+  std::move_only_function<void(const Error&)> closed_;
+  QmpProtocol protocol_;
+  std::string unsent_;
+  bool waits_for_room_ = false;
+  std::unordered_set<os::EventLoop::TimerId> timers_;
+};
+
+}  // namespace bulkhead::vmm::qemu
