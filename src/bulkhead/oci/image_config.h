@@ -24,7 +24,7 @@ struct History {
 /// label, annotation or other field of it ever chooses what the host does.
 /// Source: OCI image specification 1.1, config.md.
 struct ImageConfig {
-  Platform platform;
+  Platform platform = Platform::host();
   std::string created;  ///< RFC 3339, or empty
   std::string author;
 

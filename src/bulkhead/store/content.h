@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "bulkhead/base/bytes.h"
+#include "bulkhead/base/digest.h"
+#include "bulkhead/base/result.h"
+#include "bulkhead/config/paths.h"
+#include "bulkhead/os/unique_fd.h"
+
+namespace bulkhead::store {
+
+/// Where things lie on disk: docs/formats/store.md.
+class Layout {
+ public:
+  explicit Layout(const config::Paths& paths) : paths_(paths) {}
+
+  /// Makes the directories. Errors: PermissionDenied, NoSpace.
+  [[nodiscard]] Result<> prepare() const;
+
+  [[nodiscard]] std::string blob(const Digest& digest) const;
+  [[nodiscard]] std::string blob_directory(DigestAlgorithm algorithm) const;
+  [[nodiscard]] std::string root(const Digest& chain) const;
+
+  [[nodiscard]] std::string roots() const { return paths_.roots(); }
+
+  [[nodiscard]] std::string ingest() const { return paths_.content() + "/ingest"; }
+
+  /// Held shared by whoever adds content or is about to use some, exclusively by the collector.
+  [[nodiscard]] std::string content_lock() const { return paths_.content() + "/lock"; }
+
+  [[nodiscard]] std::string database() const { return paths_.images_database(); }
+
+  [[nodiscard]] std::string containers() const { return paths_.containers(); }
+
+ private:
+  config::Paths paths_;
+};
+
+/// Writes one blob into an ingest session. What was written is kept only by Ingest::keep().
+class BlobWriter {
+ public:
+  BlobWriter(BlobWriter&&) noexcept = default;
+  BlobWriter& operator=(BlobWriter&&) noexcept = default;
+  BlobWriter(const BlobWriter&) = delete;
+  BlobWriter& operator=(const BlobWriter&) = delete;
+  ~BlobWriter();
+
+  /// Errors: NoSpace, Io.
+  Result<> write(Bytes data);
+
+  [[nodiscard]] std::uint64_t size() const { return size_; }
+
+ private:
+  friend class Ingest;
+
+  BlobWriter(os::UniqueFd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
+
+  os::UniqueFd fd_;
+  std::string path_;
+  std::uint64_t size_ = 0;
+};
+
+}  // namespace bulkhead::store

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "bulkhead/base/digest.h"
+#include "bulkhead/oci/image_config.h"
+#include "bulkhead/oci/manifest.h"
+#include "bulkhead/oci/platform.h"
+#include "bulkhead/os/file.h"
+
+namespace bulkhead::store {
+
+/// What a reference stands for.
+struct ImageRecord {
+  std::string reference;   ///< complete: "docker.io/library/alpine:latest"
+  oci::Descriptor target;  ///< what the reference names: an index or the manifest itself
+  Digest manifest;         ///< of the platform that was chosen
+  Digest config;           ///< the image's id
+  Digest chain;            ///< names the unpacked root
+  oci::Platform platform;
+  std::uint64_t size_bytes = 0;  ///< of the layers' tar streams
+  std::string created;           ///< RFC 3339, or empty
+};
+
+/// An image that is ready to run. While it lives, nothing of it is collected: keep it until the
+/// container's record, which then protects it, is written.
+struct Image {
+  ImageRecord record;
+  oci::ImageConfig config;
+  std::string root_path;
+  std::uint64_t root_size_bytes = 0;
+  os::FileLock use;
+};
+
+}  // namespace bulkhead::store

@@ -1,0 +1,181 @@
+#include "bulkhead/store/ingest.h"
+
+#include <fcntl.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bulkhead/base/bytes.h"
+#include "bulkhead/base/check.h"
+#include "bulkhead/base/digest.h"
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/log.h"
+#include "bulkhead/base/result.h"
+#include "bulkhead/os/file.h"
+#include "bulkhead/os/io.h"
+#include "bulkhead/os/sync.h"
+#include "bulkhead/os/unique_fd.h"
+#include "bulkhead/store/catalog.h"
+#include "bulkhead/store/content.h"
+#include "bulkhead/store/image_record.h"
+
+namespace bulkhead::store {
+namespace {
+
+constexpr mode_t kPrivateFile = 0600;
+
+}  // namespace
+
+Ingest::Ingest(Layout layout, Catalog& catalog, std::string directory, os::FileLock content_lock,
+               os::FileLock session_lock)
+    : layout_(std::move(layout)),
+      catalog_(&catalog),
+      directory_(std::move(directory)),
+      content_lock_(std::move(content_lock)),
+      session_lock_(std::move(session_lock)) {}
+
+Ingest::Ingest(Ingest&& other) noexcept
+    : layout_(other.layout_),
+      catalog_(other.catalog_),
+      directory_(std::exchange(other.directory_, {})),
+      content_lock_(std::move(other.content_lock_)),
+      session_lock_(std::move(other.session_lock_)),
+      chain_lock_(std::exchange(other.chain_lock_, std::nullopt)),
+      chain_lock_path_(std::exchange(other.chain_lock_path_, {})),
+      has_root_(other.has_root_),
+      blobs_made_(other.blobs_made_) {}
+
+Ingest::~Ingest() {
+  if (directory_.empty()) {
+    return;
+  }
+  if (chain_lock_) {
+    static_cast<void>(os::remove_file(chain_lock_path_));
+  }
+  if (auto removed = os::remove_tree(directory_); !removed) {
+    // With its lock still there, the next session tries again.
+    log::warning("image store: {}", removed.error().message());
+    return;
+  }
+  static_cast<void>(os::remove_file(directory_ + ".lock"));
+}
+
+std::string Ingest::staged(const Digest& digest) const {
+  return directory_ + "/" + std::string(digest.algorithm_name()) + "-" + digest.hex();
+}
+
+Result<BlobWriter> Ingest::create_blob() {
+  std::string path = directory_ + "/blob-" + std::to_string(blobs_made_++);
+  os::UniqueFd fd = BH_TRY(os::open_file(path, O_WRONLY | O_CREAT | O_EXCL, kPrivateFile));
+  return BlobWriter(std::move(fd), std::move(path));
+}
+
+Result<> Ingest::keep(BlobWriter writer, const Digest& digest) {
+  if (has(digest)) {
+    return {};
+  }
+  BH_TRY(os::sync_file(writer.fd_.get()).context("write blob"));
+  BH_TRY(os::rename_path(writer.path_, staged(digest)));
+  writer.fd_.reset();
+  return {};
+}
+
+Result<> Ingest::keep(const std::string& content, const Digest& digest) {
+  if (has(digest)) {
+    return {};
+  }
+  BlobWriter writer = BH_TRY(create_blob());
+  BH_TRY(writer.write(as_bytes(content)));
+  return keep(std::move(writer), digest);
+}
+
+bool Ingest::has(const Digest& digest) const {
+  return os::path_exists(layout_.blob(digest)) || os::path_exists(staged(digest));
+}
+
+Result<os::UniqueFd> Ingest::open(const Digest& digest) const {
+  auto fd = os::open_file(layout_.blob(digest), O_RDONLY);
+  if (!fd && fd.error().code() == ErrorCode::NotFound) {
+    fd = os::open_file(staged(digest), O_RDONLY);
+  }
+  if (!fd && fd.error().code() == ErrorCode::NotFound) {
+    return fail(ErrorCode::NotFound, "blob {}: not found", digest.text());
+  }
+  return fd;
+}
+
+Result<std::string> Ingest::read(const Digest& digest, std::size_t limit) const {
+  const os::UniqueFd fd = BH_TRY(open(digest));
+  return os::read_to_end(fd.get(), limit).context("blob " + digest.text());
+}
+
+Result<> Ingest::lock_chain(const Digest& chain) {
+  BH_CHECK(!chain_lock_);
+  chain_lock_path_ = layout_.roots() + "/" + chain.hex() + ".lock";
+  chain_lock_ = BH_TRY(os::FileLock::acquire(chain_lock_path_));
+  return {};
+}
+
+Result<std::optional<std::uint64_t>> Ingest::root(const Digest& chain) {
+  if (!os::path_exists(layout_.root(chain))) {
+    return std::nullopt;
+  }
+  return catalog_->root_bytes(chain);
+}
+
+Result<os::UniqueFd> Ingest::create_root() {
+  BH_TRY(drop_root());
+  os::UniqueFd fd = BH_TRY(os::open_file(staged_root(), O_RDWR | O_CREAT | O_EXCL, kPrivateFile));
+  has_root_ = true;
+  return fd;
+}
+
+Result<> Ingest::drop_root() {
+  has_root_ = false;
+  return os::remove_file(staged_root());
+}
+
+Result<> Ingest::move_into_store(const Digest& digest, std::set<DigestAlgorithm>& touched) {
+  if (!os::path_exists(staged(digest))) {
+    if (os::path_exists(layout_.blob(digest))) {
+      return {};
+    }
+    return fail(ErrorCode::NotFound, "blob {}: not found", digest.text());
+  }
+  touched.insert(digest.algorithm());
+  return os::rename_path(staged(digest), layout_.blob(digest));
+}
+
+Result<> Ingest::publish(const ImageRecord& record, const std::vector<Edge>& edges) {
+  std::set<DigestAlgorithm> touched;
+  BH_TRY(move_into_store(record.target.digest, touched));
+  for (const Edge& edge : edges) {
+    BH_TRY(move_into_store(edge.child, touched));
+  }
+  for (const DigestAlgorithm algorithm : touched) {
+    BH_TRY(os::sync_directory(layout_.blob_directory(algorithm)));
+  }
+  if (has_root_) {
+    {
+      const os::UniqueFd fd = BH_TRY(os::open_file(staged_root(), O_RDONLY));
+      BH_TRY(os::sync_file(fd.get()).context("write root"));
+    }
+    BH_TRY(os::rename_path(staged_root(), layout_.root(record.chain)));
+    has_root_ = false;
+    BH_TRY(os::sync_directory(layout_.roots()));
+  }
+  BH_TRY(catalog_->put(record, edges));
+  if (chain_lock_) {
+    // While it is held: who waits for it finds the file gone and locks a new one.
+    BH_TRY(os::remove_file(chain_lock_path_));
+    chain_lock_.reset();
+  }
+  return {};
+}
+
+}  // namespace bulkhead::store
