@@ -1,0 +1,360 @@
+#include "bulkhead/guest/agent.h"
+
+#include <sys/types.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "bulkhead/agent/v1/agent.pb.h"
+#include "bulkhead/base/bytes.h"
+#include "bulkhead/base/clock.h"
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/log.h"
+#include "bulkhead/base/name.h"
+#include "bulkhead/base/result.h"
+#include "bulkhead/base/text.h"
+#include "bulkhead/guest/cgroup.h"
+#include "bulkhead/guest/container_root.h"
+#include "bulkhead/guest/disks.h"
+#include "bulkhead/guest/network.h"
+#include "bulkhead/guest/phases.h"
+#include "bulkhead/guest/process.h"
+#include "bulkhead/mux/connection.h"
+#include "bulkhead/mux/rpc_transport.h"
+#include "bulkhead/mux/session.h"
+#include "bulkhead/os/event_loop.h"
+#include "bulkhead/os/machine.h"
+#include "bulkhead/os/namespaces.h"
+#include "bulkhead/os/unique_fd.h"
+#include "bulkhead/ttrpc/service.h"
+
+namespace bulkhead::guest {
+namespace {
+
+namespace v1 = agent::v1;
+
+/// Processes that ended and that nobody has waited for, above which the oldest are forgotten.
+constexpr std::size_t kMaxProcesses = 4096;
+
+/// How long the container's processes may take to die of SIGKILL: one that writes to a slow disk
+/// does not at once.
+constexpr std::chrono::seconds kStopDeadline{5};
+
+/// How long the answer to Shutdown may take to leave.
+constexpr std::chrono::milliseconds kSendPause{5};
+constexpr int kSendAttempts = 100;
+
+void fill_phases(const Phases& phases, v1::StartResponse& response) {
+  for (const auto& [name, nanoseconds] : phases.list()) {
+    v1::PhaseTime& phase = *response.add_phases();
+    phase.set_name(name);
+    phase.set_nanoseconds_since_boot(nanoseconds);
+  }
+}
+
+Result<> set_clock(const v1::Clock& clock) {
+  if (clock.unix_nanoseconds() <= 0) {
+    return {};
+  }
+  return os::set_wall_clock(WallTime(std::chrono::nanoseconds(clock.unix_nanoseconds())));
+}
+
+}  // namespace
+
+Agent::Agent(os::EventLoop& loop, Phases phases)
+    : loop_(loop), phases_(std::move(phases)), server_(loop) {
+  server_.add_service(*this);
+}
+
+Result<std::unique_ptr<Agent>> Agent::create(os::EventLoop& loop, os::UniqueFd port,
+                                             Phases phases) {
+  std::unique_ptr<Agent> agent(new Agent(loop, std::move(phases)));
+  Agent* self = agent.get();
+  BH_TRY(loop.on_signals({SIGCHLD}, [self](int) { self->reap(); }));
+  agent->connection_ = BH_TRY(mux::Connection::create(
+      loop, std::move(port), mux::Role::Guest,
+      {.on_ready = nullptr,
+       .on_open = [self](mux::StreamId id) { self->on_stream(id); },
+       .on_broken = [self](const Error& error) { self->on_broken(error); }}));
+  return agent;
+}
+
+void Agent::on_stream(mux::StreamId id) {
+  if (id != mux::kRpcStream) {
+    return;  // it waits for the request that names it
+  }
+  const auto served = server_.serve(
+      mux::make_rpc_transport(connection_->weak_session(), id, mux::StreamOrigin::Attach));
+  if (!served) {
+    log::error("serve the host: {}", served.error().message());
+  }
+}
+
+void Agent::on_broken(const Error& error) {
+  if (!was_started_ || shutting_down_) {
+    return;
+  }
+  // Nobody is left to whom the container could matter.
+  log::warning("the host is gone: {}", error.message());
+  shutting_down_ = true;
+  stop_container([] {
+    unmount_root();
+    log::error("{}", os::restart_machine().message());
+  });
+}
+
+// --- processes ---
+
+void Agent::reap() {
+  while (true) {
+    const auto child = os::reap_any_child();
+    if (!child || !*child) {
+      break;
+    }
+    const auto found = by_pid_.find((*child)->pid);
+    if (found == by_pid_.end()) {
+      continue;
+    }
+    const std::shared_ptr<Process> process = found->second.lock();
+    by_pid_.erase(found);
+    if (process != nullptr) {
+      process->on_exit((*child)->status);
+    }
+  }
+  if (when_stopped_ && by_pid_.empty()) {
+    loop_.cancel(stop_timer_);
+    std::exchange(when_stopped_, nullptr)();
+  }
+}
+
+std::shared_ptr<Process> Agent::find(const std::string& id) const {
+  if (id.empty()) {
+    return first_;
+  }
+  const auto found = others_.find(id);
+  return found == others_.end() ? nullptr : found->second;
+}
+
+void Agent::stop_container(std::move_only_function<void()> then) {
+  if (by_pid_.empty()) {
+    then();
+    return;
+  }
+  when_stopped_ = std::move(then);
+  if (const auto killed = cgroup_->kill_all(); !killed) {
+    log::warning("{}", killed.error().message());
+    if (first_ != nullptr) {
+      std::ignore = first_->kill(SIGKILL);
+    }
+  }
+  stop_timer_ = loop_.after(kStopDeadline, [this] {
+    log::warning("the container's processes do not end");
+    std::exchange(when_stopped_, nullptr)();
+  });
+}
+
+// --- the service ---
+
+Result<> Agent::carry_out(const v1::StartRequest& plan) {
+  BH_TRY(set_clock(plan.clock()));
+  BH_TRY(os::credit_entropy(as_bytes(plan.entropy())));
+  BH_TRY(mount_root(plan.root().base_serial(), plan.root().scratch_serial()));
+  phases_.mark("disks");
+  BH_TRY(configure_network(plan.network()).context("network"));
+  phases_.mark("network");
+  cgroup_ = BH_TRY(ContainerCgroup::create(plan.resources()));
+  BH_TRY(write_generated_files(plan));
+  phases_.mark("cgroup");
+  return {};
+}
+
+Result<> Agent::launch_first(const v1::StartRequest& plan,
+                             std::move_only_function<void(StartOutcome)> on_started) {
+  BH_TRY(carry_out(plan));
+  hostname_ = plan.hostname();
+  first_ = BH_TRY(Process::launch(loop_, connection_->weak_session(), *cgroup_,
+                                  {.id = "",
+                                   .start = &plan,
+                                   .process = &plan.process(),
+                                   .hostname = hostname_,
+                                   .container = nullptr},
+                                  std::move(on_started)));
+  by_pid_.emplace(first_->pid(), first_);
+  phases_.mark("clone");
+  return {};
+}
+
+void Agent::start(v1::StartRequest request, ttrpc::Responder<v1::StartResponse> respond) {
+  if (std::exchange(was_started_, true)) {
+    respond(fail(ErrorCode::FailedPrecondition, "start: the container was started already"));
+    return;
+  }
+  phases_.mark("plan");
+  // Shared: one of the two paths below answers.
+  const auto answer = std::make_shared<ttrpc::Responder<v1::StartResponse>>(std::move(respond));
+  const auto started = launch_first(request, [this, answer](const StartOutcome& outcome) {
+    phases_.mark("exec");
+    v1::StartResponse response;
+    response.set_failure(outcome.failure);
+    response.set_message(outcome.message);
+    if (outcome.failure == v1::START_FAILURE_NONE) {
+      response.set_pid(static_cast<std::uint32_t>(first_->pid()));
+    } else {
+      first_.reset();
+    }
+    fill_phases(phases_, response);
+    (*answer)(response);
+  });
+  if (!started) {
+    v1::StartResponse response;
+    response.set_failure(v1::START_FAILURE_SETUP);
+    response.set_message(started.error().message());
+    fill_phases(phases_, response);
+    (*answer)(response);
+  }
+}
+
+void Agent::exec(v1::ExecRequest request, ttrpc::Responder<v1::ExecResponse> respond) {
+  if (const auto valid = validate_name("exec id", request.exec_id()); !valid) {
+    respond(valid.error());
+    return;
+  }
+  if (first_ == nullptr || first_->has_exited() || shutting_down_) {
+    respond(fail(ErrorCode::FailedPrecondition, "exec: the container is not running"));
+    return;
+  }
+  if (others_.contains(request.exec_id())) {
+    respond(fail(ErrorCode::AlreadyExists, "exec {}: there is one of that id", request.exec_id()));
+    return;
+  }
+  if (others_.size() >= kMaxProcesses) {
+    std::erase_if(others_, [](const auto& other) { return other.second->has_exited(); });
+  }
+  const auto answer = std::make_shared<ttrpc::Responder<v1::ExecResponse>>(std::move(respond));
+  const std::string id = request.exec_id();
+  auto launched =
+      Process::launch(loop_, connection_->weak_session(), *cgroup_,
+                      {.id = id,
+                       .start = nullptr,
+                       .process = &request.process(),
+                       .hostname = hostname_,
+                       .container = first_.get()},
+                      [this, answer, id](const StartOutcome& outcome) {
+                        v1::ExecResponse response;
+                        response.set_failure(outcome.failure);
+                        response.set_message(outcome.message);
+                        const auto process = others_.find(id);
+                        if (outcome.failure != v1::START_FAILURE_NONE) {
+                          others_.erase(process);
+                        } else {
+                          response.set_pid(static_cast<std::uint32_t>(process->second->pid()));
+                        }
+                        (*answer)(response);
+                      });
+  if (!launched) {
+    v1::ExecResponse response;
+    response.set_failure(v1::START_FAILURE_SETUP);
+    response.set_message(launched.error().message());
+    (*answer)(response);
+    return;
+  }
+  by_pid_.emplace((*launched)->pid(), *launched);
+  others_.emplace(id, *std::move(launched));
+}
+
+void Agent::wait(v1::WaitRequest request, ttrpc::Responder<v1::WaitResponse> respond) {
+  const std::shared_ptr<Process> process = find(request.exec_id());
+  if (process == nullptr) {
+    respond(fail(ErrorCode::NotFound, "wait: no process {}", quote(request.exec_id())));
+    return;
+  }
+  process->when_finished(
+      [this, id = request.exec_id(), respond = std::move(respond)](const ProcessEnd& end) mutable {
+        v1::WaitResponse response;
+        response.set_exit_code(static_cast<std::uint32_t>(end.status.code));
+        response.set_signal(static_cast<std::uint32_t>(end.status.signal));
+        response.set_out_of_memory(end.out_of_memory);
+        respond(response);
+        // Later: several may wait.
+        loop_.after(std::chrono::nanoseconds(0), [this, id] { others_.erase(id); });
+      });
+}
+
+Result<> Agent::deliver_signal(const v1::SignalRequest& request) const {
+  if (request.signal() == 0 || request.signal() > static_cast<std::uint32_t>(SIGRTMAX)) {
+    return fail(ErrorCode::Invalid, "signal {}: there is no such signal", request.signal());
+  }
+  const int signal = static_cast<int>(request.signal());
+  if (request.all()) {
+    if (!cgroup_) {
+      return fail(ErrorCode::FailedPrecondition, "signal: the container is not running");
+    }
+    return signal == SIGKILL ? cgroup_->kill_all() : cgroup_->signal_all(signal);
+  }
+  const std::shared_ptr<Process> process = find(request.exec_id());
+  if (process == nullptr) {
+    return fail(ErrorCode::NotFound, "signal: no process {}", quote(request.exec_id()));
+  }
+  return process->kill(signal);
+}
+
+void Agent::signal(v1::SignalRequest request, ttrpc::Responder<v1::SignalResponse> respond) {
+  const auto delivered = deliver_signal(request);
+  delivered ? respond(v1::SignalResponse()) : respond(delivered.error());
+}
+
+void Agent::resize(v1::ResizeRequest request, ttrpc::Responder<v1::ResizeResponse> respond) {
+  const std::shared_ptr<Process> process = find(request.exec_id());
+  if (process == nullptr) {
+    respond(fail(ErrorCode::NotFound, "resize: no process {}", quote(request.exec_id())));
+    return;
+  }
+  const auto resized = process->resize(request.columns(), request.rows());
+  resized ? respond(v1::ResizeResponse()) : respond(resized.error());
+}
+
+void Agent::processes(v1::ProcessesRequest /*request*/,
+                      ttrpc::Responder<v1::ProcessesResponse> respond) {
+  v1::ProcessesResponse response;
+  if (cgroup_) {
+    const auto pids = cgroup_->processes();
+    if (!pids) {
+      respond(pids.error());
+      return;
+    }
+    response.mutable_pids()->Add(pids->begin(), pids->end());
+  }
+  respond(response);
+}
+
+void Agent::shutdown(v1::ShutdownRequest /*request*/,
+                     ttrpc::Responder<v1::ShutdownResponse> respond) {
+  if (std::exchange(shutting_down_, true)) {
+    respond(fail(ErrorCode::FailedPrecondition, "shutdown: under way already"));
+    return;
+  }
+  stop_container([this, respond = std::move(respond)]() mutable {
+    unmount_root();
+    respond(v1::ShutdownResponse());
+    loop_.after(std::chrono::nanoseconds(0), [this] { power_off_when_sent(kSendAttempts); });
+  });
+}
+
+void Agent::power_off_when_sent(int attempts) {
+  if (attempts > 0 && (server_.queued_bytes() != 0 || !connection_->session().output().empty())) {
+    loop_.after(kSendPause, [this, attempts] { power_off_when_sent(attempts - 1); });
+    return;
+  }
+  log::error("{}", os::restart_machine().message());
+}
+
+}  // namespace bulkhead::guest

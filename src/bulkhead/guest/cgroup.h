@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstdint>
+
+#include "bulkhead/agent/v1/agent.pb.h"
+#include "bulkhead/base/result.h"
+#include "bulkhead/os/unique_fd.h"
+
+namespace bulkhead::guest {
+
+/// The container's cgroup. PID 1 stays outside, in the root group.
+class ContainerCgroup {
+ public:
+  /// Mounts the hierarchy and makes the group with its limits.
+  static Result<ContainerCgroup> create(const agent::v1::Resources& limits);
+
+  /// For being born in.
+  [[nodiscard]] int fd() const { return directory_.get(); }
+
+  /// Another descriptor of the group that process `pid` is in, for when the container has moved
+  /// its processes below its own group, which then holds no processes itself.
+  static Result<os::UniqueFd> open_group_of(std::int64_t pid);
+
+  /// SIGKILL for every process in it and below.
+  [[nodiscard]] Result<> kill_all() const;
+
+  /// Another signal for every process in it and below.
+  [[nodiscard]] Result<> signal_all(int signal) const;
+
+  /// Processes that the kernel killed for want of memory, so far.
+  [[nodiscard]] std::uint64_t out_of_memory_kills() const;
+
+  /// Process ids as seen inside the container.
+  [[nodiscard]] Result<std::vector<std::uint32_t>> processes() const;
+
+ private:
+  explicit ContainerCgroup(os::UniqueFd directory) : directory_(std::move(directory)) {}
+
+  os::UniqueFd directory_;
+};
+
+}  // namespace bulkhead::guest

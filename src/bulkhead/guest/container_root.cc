@@ -1,0 +1,298 @@
+#include "bulkhead/guest/container_root.h"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "bulkhead/agent/v1/agent.pb.h"
+#include "bulkhead/base/bytes.h"
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/result.h"
+#include "bulkhead/base/text.h"
+#include "bulkhead/guest/layout.h"
+#include "bulkhead/guest/mount_options.h"
+#include "bulkhead/guest/root_path.h"
+#include "bulkhead/guest/sysctl.h"
+#include "bulkhead/os/file_info.h"
+#include "bulkhead/os/io.h"
+#include "bulkhead/os/mount.h"
+#include "bulkhead/os/namespaces.h"
+#include "bulkhead/os/privilege.h"
+#include "bulkhead/os/unique_fd.h"
+
+namespace bulkhead::guest {
+namespace {
+
+constexpr std::uint64_t kReadOnly = 1;  // MOUNT_ATTR_RDONLY, whose header this libc cannot share
+
+struct PlannedMount {
+  std::string destination;
+  std::string type;
+  std::string source;
+  std::vector<std::string> options;
+};
+
+std::vector<PlannedMount> default_mounts() {
+  return {
+      {"/proc", "proc", "proc", {"nosuid", "noexec", "nodev"}},
+      {"/dev", "tmpfs", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"}},
+      {"/dev/pts",
+       "devpts",
+       "devpts",
+       {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
+      {"/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", "ro"}},
+      {"/sys/fs/cgroup", "cgroup", "cgroup", {"ro", "nosuid", "noexec", "nodev"}},
+      {"/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}},
+      {"/dev/shm", "tmpfs", "shm", {"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}},
+  };
+}
+
+std::vector<PlannedMount> planned_mounts(const agent::v1::StartRequest& plan) {
+  if (plan.mounts().empty()) {
+    return default_mounts();
+  }
+  std::vector<PlannedMount> mounts;
+  for (const agent::v1::Mount& mount : plan.mounts()) {
+    mounts.push_back({.destination = mount.destination(),
+                      // A specification written for version 1 gets what there is.
+                      .type = mount.type(),
+                      .source = mount.source(),
+                      .options = {mount.options().begin(), mount.options().end()}});
+  }
+  return mounts;
+}
+
+Result<os::UniqueFd> open_root() { return os::open_file("/", O_PATH | O_DIRECTORY); }
+
+std::string generated_file(int index) { return fmt::format("{}/{}", kFilesDirectory, index); }
+
+/// Detached binds of the generated files, in order: they are attached when their places exist.
+Result<std::vector<os::UniqueFd>> clone_generated_files(int count) {
+  std::vector<os::UniqueFd> clones;
+  for (int i = 0; i < count; ++i) {
+    const os::UniqueFd file = BH_TRY(os::open_file(generated_file(i), O_PATH));
+    clones.push_back(BH_TRY(os::clone_tree(file.get())));
+  }
+  return clones;
+}
+
+Result<> mount_planned(int root, const PlannedMount& mount) {
+  if (!mount.destination.starts_with('/')) {
+    return fail(ErrorCode::Invalid, "destination: not an absolute path");
+  }
+  MountOptions options = BH_TRY(parse_mount_options(mount.options));
+  if ((options.flags & (MS_BIND | MS_REMOUNT)) != 0 || mount.type == "bind") {
+    return fail(ErrorCode::Unsupported, "there is nothing in the guest that could be bound");
+  }
+  if (mount.destination == "/dev") {
+    options.flags &= ~static_cast<unsigned long>(MS_RDONLY);  // its nodes are still to be made
+  }
+  const os::UniqueFd target =
+      BH_TRY(open_or_make_in_root(root, mount.destination, TargetKind::Directory));
+  BH_TRY(os::change_directory(target.get()));
+  BH_TRY(os::mount({.source = mount.source.empty() ? mount.type : mount.source,
+                    .target = ".",
+                    .type = mount.type == "cgroup" ? "cgroup2" : mount.type,
+                    .flags = options.flags,
+                    .data = options.data}));
+  constexpr unsigned long kWhatMountsAre = MS_PRIVATE;
+  if ((options.propagation & ~static_cast<unsigned long>(MS_REC)) != kWhatMountsAre &&
+      options.propagation != 0) {
+    const os::UniqueFd mounted =
+        BH_TRY(os::open_in_root(root, mount.destination, O_PATH | O_DIRECTORY));
+    BH_TRY(os::change_directory(mounted.get()));
+    BH_TRY(os::mount(
+        {.source = "", .target = ".", .type = "", .flags = options.propagation, .data = {}}));
+  }
+  return {};
+}
+
+struct DeviceNode {
+  const char* name;
+  unsigned major;
+  unsigned minor;
+};
+
+constexpr std::array kDevices = {
+    DeviceNode{"null", 1, 3},   DeviceNode{"zero", 1, 5},    DeviceNode{"full", 1, 7},
+    DeviceNode{"random", 1, 8}, DeviceNode{"urandom", 1, 9}, DeviceNode{"tty", 5, 0},
+};
+
+struct DeviceLink {
+  const char* name;
+  const char* target;
+};
+
+constexpr std::array kLinks = {
+    DeviceLink{"fd", "/proc/self/fd"},       DeviceLink{"stdin", "/proc/self/fd/0"},
+    DeviceLink{"stdout", "/proc/self/fd/1"}, DeviceLink{"stderr", "/proc/self/fd/2"},
+    DeviceLink{"core", "/proc/kcore"},       DeviceLink{"ptmx", "pts/ptmx"},
+};
+
+Result<> tolerate_existing(Result<> made) {
+  return made || made.error().os_error() == EEXIST ? Result<>() : std::move(made);
+}
+
+/// Only where the plan has mounted a /dev: an image's own directory is left as it is.
+Result<> populate_dev(int root, const std::vector<PlannedMount>& mounts) {
+  const PlannedMount* dev = nullptr;
+  for (const PlannedMount& mount : mounts) {
+    if (mount.destination == "/dev") {
+      dev = &mount;
+    }
+  }
+  if (dev == nullptr) {
+    return {};
+  }
+  const os::UniqueFd directory = BH_TRY(os::open_in_root(root, "/dev", O_RDONLY | O_DIRECTORY));
+  for (const DeviceNode& node : kDevices) {
+    BH_TRY(tolerate_existing(os::make_node_at(directory.get(), node.name, S_IFCHR | 0666,
+                                              ::makedev(node.major, node.minor))));
+  }
+  for (const DeviceLink& link : kLinks) {
+    BH_TRY(tolerate_existing(os::make_symlink_at(directory.get(), link.name, link.target)));
+  }
+  if ((BH_TRY(parse_mount_options(dev->options)).flags & MS_RDONLY) != 0) {
+    BH_TRY(os::set_mount_attributes(directory.get(), kReadOnly, os::TreeDepth::One));
+  }
+  return {};
+}
+
+/// The null device that this container has; what covers masked files must be one.
+Result<os::UniqueFd> open_null_device(int root) {
+  os::UniqueFd device = BH_TRY(os::open_in_root(root, "/dev/null", O_PATH | O_NOFOLLOW));
+  const os::FileInfo info = BH_TRY(os::file_info(device.get()));
+  if (!S_ISCHR(info.mode) || info.special != ::makedev(1, 3)) {
+    return fail(ErrorCode::FailedPrecondition, "/dev/null: not the null device");
+  }
+  return device;
+}
+
+/// Nothing when it does not exist, which is fine for what is to be masked or read-only.
+Result<os::UniqueFd> open_if_there(int root, const std::string& path) {
+  auto opened = os::open_in_root(root, path, O_PATH);
+  if (!opened && (opened.error().os_error() == ENOENT || opened.error().os_error() == ENOTDIR)) {
+    return os::UniqueFd();
+  }
+  return opened;
+}
+
+Result<> mask(int root, const std::string& path) {
+  const os::UniqueFd target = BH_TRY(open_if_there(root, path));
+  if (!target.is_open()) {
+    return {};
+  }
+  if (BH_TRY(os::file_info(target.get())).is_directory()) {
+    BH_TRY(os::change_directory(target.get()));
+    return os::mount({.source = "tmpfs",
+                      .target = ".",
+                      .type = "tmpfs",
+                      .flags = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+                      .data = "size=0,nr_inodes=2"});
+  }
+  const os::UniqueFd null_device = BH_TRY(open_null_device(root));
+  const os::UniqueFd cover = BH_TRY(os::clone_tree(null_device.get()));
+  return os::attach_mount(cover.get(), target.get());
+}
+
+Result<> make_read_only(int root, const std::string& path) {
+  const os::UniqueFd target = BH_TRY(open_if_there(root, path));
+  if (!target.is_open()) {
+    return {};
+  }
+  const os::UniqueFd copy = BH_TRY(os::clone_tree(target.get(), os::TreeDepth::Recursive));
+  BH_TRY(os::set_mount_attributes(copy.get(), kReadOnly, os::TreeDepth::Recursive));
+  return os::attach_mount(copy.get(), target.get());
+}
+
+}  // namespace
+
+Result<> write_generated_files(const agent::v1::StartRequest& plan) {
+  if (plan.files().empty()) {
+    return {};
+  }
+  BH_TRY(os::mount({.source = "files",
+                    .target = kFilesDirectory,
+                    .type = "tmpfs",
+                    .flags = MS_NOSUID | MS_NODEV | MS_NOEXEC,
+                    .data = "size=4m,mode=755"}));
+  for (int i = 0; i < plan.files_size(); ++i) {
+    const agent::v1::GeneratedFile& file = plan.files(i);
+    const mode_t mode = file.mode() == 0 ? 0644 : file.mode() & 0777U;
+    const os::UniqueFd out =
+        BH_TRY(os::open_file(generated_file(i), O_WRONLY | O_CREAT | O_EXCL, mode));
+    BH_TRY(os::write_all(out.get(), as_bytes(file.content())).context(file.path()));
+  }
+  return {};
+}
+
+Result<> set_up_namespaces(const agent::v1::StartRequest& plan) {
+  BH_TRY(os::unshare_namespaces(CLONE_NEWCGROUP));
+  if (!plan.hostname().empty()) {
+    BH_TRY(os::set_host_name(plan.hostname()));
+  }
+  for (const agent::v1::Sysctl& setting : plan.sysctls()) {
+    const std::string path = "/proc/sys/" + BH_TRY(sysctl_path(setting.name()));
+    const std::string what = "sysctl " + quote(setting.name());
+    const os::UniqueFd file = BH_TRY(os::open_file(path, O_WRONLY).context(what));
+    BH_TRY(os::write_all(file.get(), as_bytes(setting.value())).context(what));
+  }
+  return {};
+}
+
+Result<> enter_container_root(const agent::v1::StartRequest& plan) {
+  const std::vector<os::UniqueFd> files = BH_TRY(clone_generated_files(plan.files_size()));
+  BH_TRY(os::change_directory(kContainerRoot));
+  BH_TRY(os::pivot_to_current_directory());
+  const os::UniqueFd root = BH_TRY(open_root());
+  const std::vector<PlannedMount> mounts = planned_mounts(plan);
+  for (const PlannedMount& mount : mounts) {
+    BH_TRY(mount_planned(root.get(), mount).context("mount " + quote(mount.destination)));
+  }
+  BH_TRY(populate_dev(root.get(), mounts).context("/dev"));
+  for (int i = 0; i < plan.files_size(); ++i) {
+    const os::UniqueFd target =
+        BH_TRY(open_or_make_in_root(root.get(), plan.files(i).path(), TargetKind::File));
+    BH_TRY(os::attach_mount(files[static_cast<std::size_t>(i)].get(), target.get())
+               .context(quote(plan.files(i).path())));
+  }
+  return os::change_directory("/");
+}
+
+Result<> bind_console(int terminal) {
+  const os::UniqueFd root = BH_TRY(open_root());
+  const os::UniqueFd target =
+      BH_TRY(open_or_make_in_root(root.get(), "/dev/console", TargetKind::File));
+  const os::UniqueFd console = BH_TRY(os::clone_tree(terminal));
+  return os::attach_mount(console.get(), target.get()).context("/dev/console");
+}
+
+Result<> restrict_paths(const agent::v1::StartRequest& plan) {
+  const os::UniqueFd root = BH_TRY(open_root());
+  for (const std::string& path : plan.readonly_paths()) {
+    BH_TRY(make_read_only(root.get(), path).context("read-only path " + quote(path)));
+  }
+  for (const std::string& path : plan.masked_paths()) {
+    BH_TRY(mask(root.get(), path).context("masked path " + quote(path)));
+  }
+  if (plan.readonly_root()) {
+    BH_TRY(os::set_mount_attributes(root.get(), kReadOnly, os::TreeDepth::One)
+               .context("read-only root"));
+  }
+  return os::change_directory("/");
+}
+
+}  // namespace bulkhead::guest

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "bulkhead/agent/v1/agent.pb.h"
+#include "bulkhead/base/result.h"
+#include "bulkhead/os/unique_fd.h"
+
+// The container's file systems, made by its first process in the namespaces that it was born in,
+// before it runs any program of the image.
+
+namespace bulkhead::guest {
+
+/// Files that the runtime makes, in a small tmpfs of PID 1's, by their place in the plan.
+Result<> write_generated_files(const agent::v1::StartRequest& plan);
+
+/// Settings that belong to the new namespaces: host name, sysctls, its own cgroup as root.
+/// PID 1's /proc is still in view.
+Result<> set_up_namespaces(const agent::v1::StartRequest& plan);
+
+/// Enters the root and mounts what the plan says, or what docker mounts when it says nothing.
+/// After it "/" is the container's root, and nothing of PID 1's is left in view.
+Result<> enter_container_root(const agent::v1::StartRequest& plan);
+
+/// The terminal becomes /dev/console.
+Result<> bind_console(int terminal);
+
+/// Masked and read-only paths, and the root itself if it is to be read-only. Last.
+Result<> restrict_paths(const agent::v1::StartRequest& plan);
+
+}  // namespace bulkhead::guest
