@@ -1,0 +1,70 @@
+#include "bulkhead/netlink/set_element.h"
+
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bulkhead/base/bytes.h"
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/result.h"
+#include "bulkhead/netlink/message.h"
+#include "bulkhead/netlink/socket.h"
+
+namespace bulkhead::netlink {
+namespace {
+
+MessageBuilder element_message(std::uint16_t operation, std::uint16_t flags, const NftSet& set,
+                               const std::vector<Bytes>& keys) {
+  MessageBuilder message(static_cast<std::uint16_t>((NFNL_SUBSYS_NFTABLES << 8U) | operation),
+                         static_cast<std::uint16_t>(flags | NLM_F_ACK));
+  message.body(nfgenmsg{.nfgen_family = set.family, .version = NFNETLINK_V0, .res_id = 0})
+      .text(NFTA_SET_ELEM_LIST_TABLE, set.table)
+      .text(NFTA_SET_ELEM_LIST_SET, set.name)
+      .nested(NFTA_SET_ELEM_LIST_ELEMENTS, [&](MessageBuilder& list) {
+        for (const Bytes key : keys) {
+          list.nested(NFTA_LIST_ELEM, [&](MessageBuilder& element) {
+            element.nested(NFTA_SET_ELEM_KEY,
+                           [&](MessageBuilder& data) { data.attribute(NFTA_DATA_VALUE, key); });
+          });
+        }
+      });
+  return message;
+}
+
+}  // namespace
+
+Result<> add_elements(Socket& netfilter, const NftSet& set,
+                      const std::vector<std::vector<std::byte>>& keys) {
+  // One message holds few enough for the 16-bit length of its list.
+  constexpr std::size_t kMostInMessage = 256;
+  std::vector<MessageBuilder> messages;
+  for (std::size_t at = 0; at < keys.size(); at += kMostInMessage) {
+    const std::size_t end = std::min(keys.size(), at + kMostInMessage);
+    messages.push_back(element_message(NFT_MSG_NEWSETELEM, NLM_F_CREATE, set,
+                                       {keys.begin() + static_cast<std::ptrdiff_t>(at),
+                                        keys.begin() + static_cast<std::ptrdiff_t>(end)}));
+  }
+  return netfilter.batch(std::move(messages), NFNL_SUBSYS_NFTABLES,
+                         "add to nftables set " + set.name);
+}
+
+Result<> delete_element(Socket& netfilter, const NftSet& set, Bytes key) {
+  std::vector<MessageBuilder> messages;
+  messages.push_back(element_message(NFT_MSG_DELSETELEM, 0, set, {key}));
+  auto result = netfilter.batch(std::move(messages), NFNL_SUBSYS_NFTABLES,
+                                "delete from nftables set " + set.name);
+  if (!result && result.error().os_error() == ENOENT) {
+    return {};
+  }
+  return result;
+}
+
+}  // namespace bulkhead::netlink
