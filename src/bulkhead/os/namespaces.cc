@@ -1,5 +1,6 @@
 #include "bulkhead/os/namespaces.h"
 
+#include <fcntl.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <sys/ioctl.h>
@@ -94,11 +95,32 @@ Result<> reset_signals() {
   return {};
 }
 
-Result<> place_descriptor(int source, int target) {
-  if (retry_eintr([&] { return ::dup2(source, target); }) < 0) {
-    return Error::from_errno("dup2");
+Result<> place_descriptor(int source, int target, DescriptorUse use) {
+  const int flags = use == DescriptorUse::ClosedOnExec ? O_CLOEXEC : 0;
+  if (retry_eintr([&] { return ::dup3(source, target, flags); }) < 0) {
+    return Error::from_errno("dup");
   }
   return {};
+}
+
+Result<> fill_descriptors(int last) {
+  while (true) {
+    const int fd = ::open("/dev/null", O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0) {
+      return Error::from_errno("open /dev/null");
+    }
+    if (fd > last) {
+      ::close(fd);
+      return {};
+    }
+  }
+}
+
+void ignore_broken_pipes() { ::signal(SIGPIPE, SIG_IGN); }
+
+void enlarge_pipe(int fd) {
+  constexpr int kPipeSize = 1 << 20;
+  ::fcntl(fd, F_SETPIPE_SZ, kPipeSize);
 }
 
 Result<> close_from(int first) {

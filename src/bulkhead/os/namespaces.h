@@ -46,8 +46,20 @@ Error execute(const std::string& path, const std::vector<std::string>& arguments
 /// Every signal back to its default action and unblocked, as a new program expects.
 Result<> reset_signals();
 
-/// `source` becomes descriptor `target`, which is inherited by programs.
-Result<> place_descriptor(int source, int target);
+enum class DescriptorUse : std::uint8_t { Inherited, ClosedOnExec };
+
+/// `source`, which is another number, becomes descriptor `target`.
+Result<> place_descriptor(int source, int target, DescriptorUse use = DescriptorUse::Inherited);
+
+/// Opens /dev/null on whichever of the descriptors 0 to `last` are closed, so that no descriptor
+/// of ours is taken for one of the standard ones.
+Result<> fill_descriptors(int last);
+
+/// Writes to a broken pipe fail instead of ending this process.
+void ignore_broken_pipes();
+
+/// A pipe that holds 1 MiB, where that is allowed.
+void enlarge_pipe(int fd);
 
 /// Closes every descriptor from `first` on.
 Result<> close_from(int first);
