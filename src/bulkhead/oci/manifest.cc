@@ -60,8 +60,8 @@ Result<Descriptor> parse_descriptor(const json::Value& value, std::string path) 
   const json::Fields fields = BH_TRY(json::Fields::create(value, std::move(path)));
   std::string digest;
   BH_TRY(fields.require("digest", digest));
-  Descriptor descriptor{.media_type = {},
-                        .digest = BH_TRY(Digest::parse(digest).context(fields.path()))};
+  Digest parsed = BH_TRY(Digest::parse(digest).context(fields.path()));
+  Descriptor descriptor{.media_type = {}, .digest = std::move(parsed)};
   BH_TRY(fields.require("mediaType", descriptor.media_type));
   BH_TRY(fields.require("size", descriptor.size));
   if (descriptor.size > kLargestBlob) {
@@ -99,18 +99,22 @@ Result<> parse_common(const json::Fields& fields, T& document) {
 }
 
 Result<Manifest> read_manifest(const json::Fields& fields, std::string_view media_type) {
+  static const json::Value kNothing;
+  const json::Value* config = fields.find("config");
+  Descriptor config_descriptor = BH_TRY(
+      parse_descriptor(config == nullptr ? kNothing : *config, fields.member_path("config")));
+  std::vector<Descriptor> layers = BH_TRY(parse_descriptors(fields, "layers", kMostLayers));
   Manifest manifest{.media_type = std::string(media_type),
-                    .config = BH_TRY(parse_descriptor(
-                        fields.has("config") ? *fields.find("config") : json::Value(),
-                        fields.member_path("config"))),
-                    .layers = BH_TRY(parse_descriptors(fields, "layers", kMostLayers))};
+                    .config = std::move(config_descriptor),
+                    .layers = std::move(layers)};
   BH_TRY(parse_common(fields, manifest));
   return manifest;
 }
 
 Result<Index> read_index(const json::Fields& fields, std::string_view media_type) {
-  Index index{.media_type = std::string(media_type),
-              .manifests = BH_TRY(parse_descriptors(fields, "manifests", kMostIndexEntries))};
+  std::vector<Descriptor> manifests =
+      BH_TRY(parse_descriptors(fields, "manifests", kMostIndexEntries));
+  Index index{.media_type = std::string(media_type), .manifests = std::move(manifests)};
   BH_TRY(parse_common(fields, index));
   return index;
 }

@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "bulkhead/base/bytes.h"
-#include "bulkhead/base/check.h"
 #include "bulkhead/base/digest.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/log.h"
@@ -54,15 +53,21 @@ Ingest::~Ingest() {
   if (directory_.empty()) {
     return;
   }
-  if (chain_lock_) {
-    static_cast<void>(os::remove_file(chain_lock_path_));
-  }
+  release_chain();
   if (auto removed = os::remove_tree(directory_); !removed) {
     // With its lock still there, the next session tries again.
     log::warning("image store: {}", removed.error().message());
     return;
   }
   static_cast<void>(os::remove_file(directory_ + ".lock"));
+}
+
+void Ingest::release_chain() {
+  if (chain_lock_) {
+    // While it is held: who waits for it finds the file gone and locks a new one.
+    static_cast<void>(os::remove_file(chain_lock_path_));
+    chain_lock_.reset();
+  }
 }
 
 std::string Ingest::staged(const Digest& digest) const {
@@ -79,7 +84,6 @@ Result<> Ingest::keep(BlobWriter writer, const Digest& digest) {
   if (has(digest)) {
     return {};
   }
-  BH_TRY(os::sync_file(writer.fd_.get()).context("write blob"));
   BH_TRY(os::rename_path(writer.path_, staged(digest)));
   writer.fd_.reset();
   return {};
@@ -115,7 +119,7 @@ Result<std::string> Ingest::read(const Digest& digest, std::size_t limit) const 
 }
 
 Result<> Ingest::lock_chain(const Digest& chain) {
-  BH_CHECK(!chain_lock_);
+  release_chain();
   chain_lock_path_ = layout_.roots() + "/" + chain.hex() + ".lock";
   chain_lock_ = BH_TRY(os::FileLock::acquire(chain_lock_path_));
   return {};
@@ -147,6 +151,10 @@ Result<> Ingest::move_into_store(const Digest& digest, std::set<DigestAlgorithm>
     }
     return fail(ErrorCode::NotFound, "blob {}: not found", digest.text());
   }
+  {
+    const os::UniqueFd fd = BH_TRY(os::open_file(staged(digest), O_RDONLY));
+    BH_TRY(os::sync_file(fd.get()).context("write blob"));
+  }
   touched.insert(digest.algorithm());
   return os::rename_path(staged(digest), layout_.blob(digest));
 }
@@ -170,11 +178,7 @@ Result<> Ingest::publish(const ImageRecord& record, const std::vector<Edge>& edg
     BH_TRY(os::sync_directory(layout_.roots()));
   }
   BH_TRY(catalog_->put(record, edges));
-  if (chain_lock_) {
-    // While it is held: who waits for it finds the file gone and locks a new one.
-    BH_TRY(os::remove_file(chain_lock_path_));
-    chain_lock_.reset();
-  }
+  release_chain();
   return {};
 }
 

@@ -49,8 +49,8 @@ class Ingest {
   /// Errors: NotFound, ResourceExhausted beyond `limit`.
   Result<std::string> read(const Digest& digest, std::size_t limit) const;
 
-  /// Waits for other sessions that unpack the same chain and holds them off until the next call of
-  /// publish() or the end. Afterwards look at root() again. At most one chain at a time.
+  /// Waits for other sessions that unpack the same chain and holds them off until publish(), the
+  /// next call or the end. Afterwards look at root() again.
   Result<> lock_chain(const Digest& chain);
 
   /// What an unpacked chain measures; nothing when it is not there.
@@ -70,6 +70,8 @@ class Ingest {
 
   Ingest(Layout layout, Catalog& catalog, std::string directory, os::FileLock content_lock,
          os::FileLock session_lock);
+
+  void release_chain();
 
   [[nodiscard]] std::string staged(const Digest& digest) const;
 

@@ -190,7 +190,8 @@ Result<Ingest> Store::begin_ingest() {
   os::FileLock content =
       BH_TRY(os::FileLock::acquire(layout_.content_lock(), os::FileLock::Mode::Shared));
   BH_TRY(remove_leftovers());
-  std::string directory = layout_.ingest() + "/" + BH_TRY(make_id()).substr(0, 16);
+  const std::string id = BH_TRY(make_id());
+  std::string directory = layout_.ingest() + "/" + id.substr(0, 16);
   // The lock first: a directory whose lock nobody holds is a leftover.
   os::FileLock session = BH_TRY(os::FileLock::acquire(directory + std::string(kLockSuffix)));
   BH_TRY(os::make_directories(directory, 0700));

@@ -1,0 +1,147 @@
+#include "bulkhead/image_cli/command_line.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/result.h"
+#include "bulkhead/image_cli/commands.h"
+#include "bulkhead/store/store.h"
+
+// CLI11 is in this file alone; it throws, and is slow to compile.
+
+namespace bulkhead::image_cli {
+namespace {
+
+/// Everything that options are read into. It outlives parsing within the command.
+struct Options {
+  std::string path;
+  std::string name;
+  std::vector<std::string> images;
+  std::string format = "table";
+  bool quiet = false;
+  bool force = false;
+  bool insecure = false;
+};
+
+class CommandLine {
+ public:
+  CommandLine() : options_(std::make_shared<Options>()) {
+    app_.name("bulkhead image");
+    app_.description("Manage images");
+    app_.require_subcommand(1);
+    add_pull();
+    add_load();
+    add_import();
+    add_list();
+    add_remove();
+    add_inspect();
+  }
+
+  Result<std::variant<Command, Help>> parse(int argc, const char* const* argv) {
+    try {
+      app_.parse(argc, argv);
+    } catch (const CLI::CallForHelp&) {
+      const std::vector<CLI::App*> chosen = app_.get_subcommands();
+      return Help{chosen.empty() ? app_.help() : chosen.front()->help()};
+    } catch (const CLI::ParseError& error) {
+      return fail(ErrorCode::Invalid, "image: {} (see `bulkhead image --help`)", error.what());
+    }
+    return std::move(command_);
+  }
+
+ private:
+  // The commands share the options because one of them runs, after this object is gone.
+
+  void add_pull() {
+    CLI::App* command = app_.add_subcommand("pull", "Fetch an image from a registry");
+    command->add_option("IMAGE", options_->name, "alpine, quay.io/name:tag, host:5000/name@sha256:…")
+        ->required();
+    command->add_flag("-q,--quiet", options_->quiet, "no progress");
+    command->add_flag("--insecure", options_->insecure,
+                      "speak http, or https without checking certificates, if need be");
+    set_command(command, [](store::Store& store, const Options& options) {
+      return pull(store, {.reference = options.name,
+                          .verbosity = options.quiet ? Verbosity::Quiet : Verbosity::Plain,
+                          .insecure = options.insecure});
+    });
+  }
+
+  void add_load() {
+    CLI::App* command =
+        app_.add_subcommand("load", "Load images from an OCI or docker archive or layout");
+    command->add_option("-i,--input", options_->path, "archive or directory; - is standard input")
+        ->default_val("-");
+    command->add_flag("-q,--quiet", options_->quiet, "no progress");
+    set_command(command, [](store::Store& store, const Options& options) {
+      return load(store, options.path, options.quiet ? Verbosity::Quiet : Verbosity::Plain);
+    });
+  }
+
+  void add_import() {
+    CLI::App* command =
+        app_.add_subcommand("import", "Make an image from the tar of a root file system");
+    command->add_option("TAR", options_->path, "file, in any compression; - is standard input")
+        ->required();
+    command->add_option("NAME", options_->name, "what to call it")->required();
+    set_command(command, [](store::Store& store, const Options& options) {
+      return import_image(store, options.path, options.name);
+    });
+  }
+
+  void add_list() {
+    CLI::App* command = app_.add_subcommand("list", "List images")->alias("ls");
+    command->add_option("--format", options_->format, "table or json")
+        ->check(CLI::IsMember({"table", "json"}));
+    command->add_flag("-q,--quiet", options_->quiet, "only ids");
+    set_command(command, [](store::Store& store, const Options& options) {
+      return list(store, options.format == "json" ? ListFormat::Json
+                         : options.quiet          ? ListFormat::Ids
+                                                  : ListFormat::Table);
+    });
+  }
+
+  void add_remove() {
+    CLI::App* command = app_.add_subcommand("rm", "Remove images")->alias("remove");
+    command->add_option("IMAGE", options_->images, "name or id")->required();
+    command->add_flag("-f,--force", options_->force,
+                      "also names of images that containers use; absent ones are fine");
+    set_command(command, [](store::Store& store, const Options& options) {
+      return remove(store, options.images,
+                    options.force ? store::RemoveMode::Force : store::RemoveMode::Careful);
+    });
+  }
+
+  void add_inspect() {
+    CLI::App* command = app_.add_subcommand("inspect", "Show everything about images as JSON");
+    command->add_option("IMAGE", options_->images, "name or id")->required();
+    set_command(command, [](store::Store& store, const Options& options) {
+      return inspect(store, options.images);
+    });
+  }
+
+  template <class Run>
+  void set_command(CLI::App* command, Run run) {
+    command->callback([this, run] {
+      command_ = [options = options_, run](store::Store& store) { return run(store, *options); };
+    });
+  }
+
+  CLI::App app_;
+  std::shared_ptr<Options> options_;  ///< CLI11 writes it; the command reads it later
+  Command command_;
+};
+
+}  // namespace
+
+Result<std::variant<Command, Help>> parse_command_line(int argc, const char* const* argv) {
+  CommandLine command_line;
+  return command_line.parse(argc, argv);
+}
+
+}  // namespace bulkhead::image_cli

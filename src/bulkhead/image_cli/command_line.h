@@ -1,0 +1,22 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <variant>
+
+#include "bulkhead/base/result.h"
+#include "bulkhead/store/store.h"
+
+namespace bulkhead::image_cli {
+
+using Command = std::move_only_function<Result<>(store::Store&)>;
+
+/// What was asked for instead of a command: help text, for standard output.
+struct Help {
+  std::string text;
+};
+
+/// Errors: Invalid, with a message for people.
+Result<std::variant<Command, Help>> parse_command_line(int argc, const char* const* argv);
+
+}  // namespace bulkhead::image_cli

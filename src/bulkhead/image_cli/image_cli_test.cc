@@ -1,0 +1,96 @@
+#include <chrono>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "bulkhead/base/clock.h"
+#include "bulkhead/base/digest.h"
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/testing.h"
+#include "bulkhead/image_cli/command_line.h"
+#include "bulkhead/image_cli/commands.h"
+#include "bulkhead/json/parse.h"
+#include "bulkhead/json/value.h"
+#include "bulkhead/store/image_record.h"
+
+namespace bulkhead::image_cli {
+namespace {
+
+store::ImageRecord record(const std::string& reference, char letter) {
+  const Digest digest = Digest::from_hex(DigestAlgorithm::Sha256, std::string(64, letter));
+  return {.reference = reference,
+          .target = {.media_type = "t", .digest = digest, .size = 1},
+          .manifest = digest,
+          .config = digest,
+          .chain = digest,
+          .platform = {"linux", "amd64", ""},
+          .size_bytes = 61'300'000,
+          .created = "2026-01-01T00:00:00Z"};
+}
+
+const WallTime kNow = *parse_rfc3339("2026-01-01T00:05:00Z");
+
+TEST(ImageList, LooksLikeDockers) {
+  store::ImageRecord digest_only = record("quay.io/x@sha256:" + std::string(64, 'b'), 'b');
+  digest_only.created = "";
+  EXPECT_EQ(format_list({record("docker.io/library/alpine:3", 'a'), digest_only}, ListFormat::Table,
+                        kNow),
+            "REPOSITORY   TAG      IMAGE ID       CREATED         SIZE\n"
+            "alpine       3        aaaaaaaaaaaa   5 minutes ago   61.3 MB\n"
+            "quay.io/x    <none>   bbbbbbbbbbbb   N/A             61.3 MB\n");
+  EXPECT_EQ(format_list({}, ListFormat::Table, kNow),
+            "REPOSITORY   TAG   IMAGE ID   CREATED   SIZE\n");
+}
+
+TEST(ImageList, GivesEachIdOnce) {
+  EXPECT_EQ(format_list({record("docker.io/library/a:1", 'a'), record("docker.io/library/a:2", 'a'),
+                         record("docker.io/library/b:1", 'b')},
+                        ListFormat::Ids, kNow),
+            "aaaaaaaaaaaa\nbbbbbbbbbbbb\n");
+}
+
+TEST(ImageList, IsJsonWhenAsked) {
+  const auto value = json::parse(
+      format_list({record("docker.io/library/a:1", 'a')}, ListFormat::Json, kNow), "list");
+  ASSERT_THAT(value, IsOk());
+  EXPECT_EQ(*value->as_array()->at(0).find("repository")->as_string(), "a");
+  EXPECT_EQ(value->as_array()->at(0).find("size")->as_integer<int>(), 61'300'000);
+  EXPECT_EQ(format_list({}, ListFormat::Json, kNow), "[]\n");
+}
+
+auto parse(std::vector<const char*> words) {
+  words.insert(words.begin(), "bulkhead-image");
+  return parse_command_line(static_cast<int>(words.size()), words.data());
+}
+
+TEST(ImageCommandLine, TakesCommandsAndRefusesNonsense) {
+  for (std::vector<const char*> words : {std::vector<const char*>{"load", "-i", "x"},
+                                         {"import", "-", "name"},
+                                         {"list"},
+                                         {"ls", "-q"},
+                                         {"list", "--format", "json"},
+                                         {"rm", "-f", "a", "b"},
+                                         {"inspect", "a"}}) {
+    const auto command = parse(std::move(words));
+    ASSERT_THAT(command, IsOk());
+    EXPECT_TRUE(std::holds_alternative<Command>(*command));
+  }
+  for (std::vector<const char*> words : {std::vector<const char*>{},
+                                         {"nope"},
+                                         {"import", "x"},
+                                         {"rm"},
+                                         {"list", "--format", "x"},
+                                         {"load", "--nope"}}) {
+    EXPECT_THAT(parse(std::move(words)), IsError(ErrorCode::Invalid));
+  }
+  const auto help = parse({"load", "--help"});
+  ASSERT_THAT(help, IsOk());
+  EXPECT_TRUE(std::holds_alternative<Help>(*help));
+}
+
+}  // namespace
+}  // namespace bulkhead::image_cli

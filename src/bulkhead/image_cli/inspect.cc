@@ -1,0 +1,108 @@
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bulkhead/base/digest.h"
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/result.h"
+#include "bulkhead/base/text.h"
+#include "bulkhead/image_cli/commands.h"
+#include "bulkhead/json/value.h"
+#include "bulkhead/json/write.h"
+#include "bulkhead/oci/image_config.h"
+#include "bulkhead/oci/reference.h"
+#include "bulkhead/store/image_record.h"
+#include "bulkhead/store/store.h"
+
+namespace bulkhead::image_cli {
+namespace {
+
+json::Value set_of(const std::vector<std::string>& names) {
+  json::Value value{json::Object()};
+  for (const std::string& name : names) {
+    value.set(name, json::Object());
+  }
+  return value;
+}
+
+/// The image's process in docker's words.
+json::Value config_value(const oci::ImageConfig& config) {
+  json::Value labels{json::Object()};
+  for (const auto& [name, text] : config.labels) {
+    labels.set(name, text);
+  }
+  json::Value value;
+  value.set("User", config.user);
+  value.set("ExposedPorts", set_of(config.exposed_ports));
+  value.set("Env", config.environment);
+  value.set("Entrypoint", config.entrypoint);
+  value.set("Cmd", config.command);
+  value.set("Volumes", set_of(config.volumes));
+  value.set("WorkingDir", config.working_directory);
+  value.set("Labels", std::move(labels));
+  value.set("StopSignal", config.stop_signal);
+  return value;
+}
+
+json::Value image_value(const store::Image& image, const std::vector<std::string>& tags) {
+  const store::ImageRecord& record = image.record;
+  const auto reference = oci::Reference::parse(record.reference);
+  json::Array layers;
+  for (const Digest& digest : image.config.diff_ids) {
+    layers.emplace_back(digest.text());
+  }
+  json::Value rootfs;
+  rootfs.set("Type", "layers");
+  rootfs.set("Layers", std::move(layers));
+  json::Value value;
+  value.set("Id", record.config.text());
+  value.set("RepoTags", tags);
+  value.set("RepoDigests",
+            std::vector<std::string>{(reference ? reference->familiar_name() : record.reference) +
+                                     "@" + record.target.digest.text()});
+  value.set("Created", record.created);
+  value.set("Author", image.config.author);
+  value.set("Architecture", record.platform.architecture);
+  value.set("Variant", record.platform.variant);
+  value.set("Os", record.platform.os);
+  value.set("Size", record.size_bytes);
+  value.set("Config", config_value(image.config));
+  value.set("RootFS", std::move(rootfs));
+  value.set("Manifest", record.manifest.text());
+  value.set("Root", image.root_path);
+  return value;
+}
+
+}  // namespace
+
+Result<> inspect(store::Store& store, const std::vector<std::string>& images) {
+  json::Array array;
+  std::optional<Error> failure;
+  for (const std::string& name : images) {
+    const std::optional<store::Image> image = BH_TRY(store.find(name));
+    if (!image) {
+      if (!failure) {
+        failure =
+            fail(ErrorCode::NotFound,
+                 "image {}: not found: `bulkhead image list` shows what there is", quote(name));
+      }
+      continue;
+    }
+    std::vector<std::string> tags;
+    for (const store::ImageRecord& other : BH_TRY(store.list())) {
+      const auto reference = oci::Reference::parse(other.reference);
+      if (other.config == image->record.config && reference) {
+        tags.push_back(reference->familiar());
+      }
+    }
+    array.push_back(image_value(*image, tags));
+  }
+  BH_TRY(print(json::write(array, json::Style::Pretty)));
+  if (failure) {
+    return *std::move(failure);
+  }
+  return {};
+}
+
+}  // namespace bulkhead::image_cli

@@ -1,0 +1,29 @@
+#include <string>
+
+#include "bulkhead/base/result.h"
+#include "bulkhead/image_cli/commands.h"
+#include "bulkhead/image_cli/progress_lines.h"
+#include "bulkhead/images/fetch.h"
+#include "bulkhead/oci/reference.h"
+#include "bulkhead/registry/client.h"
+#include "bulkhead/registry/source.h"
+#include "bulkhead/store/image_record.h"
+#include "bulkhead/store/store.h"
+
+namespace bulkhead::image_cli {
+
+Result<> pull(store::Store& store, const PullOptions& options) {
+  const oci::Reference reference = BH_TRY(oci::Reference::parse(options.reference));
+  const auto transport =
+      options.insecure ? registry::Transport::Insecure : registry::Transport::Secure;
+  const auto source = BH_TRY(registry::Source::create(reference, transport));
+  ProgressLines progress(options.verbosity);
+  const store::ImageRecord record =
+      BH_TRY(images::fetch(store, *source, reference, {.progress = &progress}).context("pull"));
+  if (options.verbosity == Verbosity::Quiet) {
+    return print(record.config.text() + "\n");
+  }
+  return print("Digest: " + record.target.digest.text() + "\n" + reference.familiar() + "\n");
+}
+
+}  // namespace bulkhead::image_cli

@@ -1,0 +1,49 @@
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bulkhead/base/digest.h"
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/log.h"
+#include "bulkhead/base/result.h"
+#include "bulkhead/image_cli/commands.h"
+#include "bulkhead/oci/reference.h"
+#include "bulkhead/store/store.h"
+
+namespace bulkhead::image_cli {
+
+/// As docker does, each image is tried; the first failure is the command's.
+Result<> remove(store::Store& store, const std::vector<std::string>& images,
+                store::RemoveMode mode) {
+  std::optional<Error> failure;
+  for (const std::string& image : images) {
+    auto removal = store.remove(image, mode);
+    if (!removal) {
+      if (mode == store::RemoveMode::Force && removal.error().code() == ErrorCode::NotFound) {
+        continue;
+      }
+      if (!failure) {
+        failure = std::move(removal).error();
+      } else {
+        log::error("{}", removal.error().message());
+      }
+      continue;
+    }
+    std::string text;
+    for (const std::string& reference : removal->untagged) {
+      const auto parsed = oci::Reference::parse(reference);
+      text += "Untagged: " + (parsed ? parsed->familiar() : reference) + "\n";
+    }
+    for (const Digest& id : removal->deleted) {
+      text += "Deleted: " + id.text() + "\n";
+    }
+    BH_TRY(print(text));
+  }
+  if (failure) {
+    return *std::move(failure);
+  }
+  return {};
+}
+
+}  // namespace bulkhead::image_cli

@@ -1,0 +1,35 @@
+#pragma once
+
+#include "bulkhead/base/result.h"
+#include "bulkhead/images/progress.h"
+#include "bulkhead/oci/blob_source.h"
+#include "bulkhead/oci/platform.h"
+#include "bulkhead/oci/reference.h"
+#include "bulkhead/store/image_record.h"
+#include "bulkhead/store/ingest.h"
+#include "bulkhead/store/store.h"
+
+namespace bulkhead::images {
+
+struct FetchOptions {
+  oci::Platform platform = oci::Platform::host();
+  Progress* progress = nullptr;  ///< borrowed; null: nobody looks
+};
+
+/// Brings an image from a source into the store, unpacked and named `reference`: the manifest for
+/// the platform out of an index, its config, and its layers in one pass each. What the store has is
+/// not fetched again. Nothing is believed: every digest, diff id and size is checked.
+///
+/// Errors: NotFound (also when there is nothing for the platform; the message names what is there);
+/// Unsupported for what is no container image and for another architecture; Corrupt for whatever
+/// does not match; Invalid, ResourceExhausted; NoSpace; those of the source. The store is then as
+/// it was.
+Result<store::ImageRecord> fetch(store::Store& store, oci::BlobSource& source,
+                                 const oci::Reference& reference, const FetchOptions& options = {});
+
+/// The same within a session that may hold some of the content already.
+Result<store::ImageRecord> fetch_into(store::Ingest& ingest, oci::BlobSource& source,
+                                      const oci::Reference& reference,
+                                      const FetchOptions& options = {});
+
+}  // namespace bulkhead::images

@@ -1,0 +1,596 @@
+#include "bulkhead/images/fetch.h"
+
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <zlib.h>
+
+#include "bulkhead/archive/tar_builder.h"
+#include "bulkhead/base/bytes.h"
+#include "bulkhead/base/digest.h"
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/result.h"
+#include "bulkhead/base/testing.h"
+#include "bulkhead/ext4/formatter.h"
+#include "bulkhead/images/images_test_fixture.h"
+#include "bulkhead/images/layer.h"
+#include "bulkhead/images/test_image.h"
+#include "bulkhead/oci/media_type.h"
+#include "bulkhead/oci/platform.h"
+#include "bulkhead/oci/reference.h"
+#include "bulkhead/os/file.h"
+#include "bulkhead/store/store.h"
+
+namespace bulkhead::images {
+namespace {
+
+using archive::TarBuilder;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+std::string gzip(const std::string& content) {
+  z_stream stream{};
+  EXPECT_EQ(::deflateInit2(&stream, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
+  std::string out(::deflateBound(&stream, content.size()) + 64, '\0');
+  std::string in = content;
+  stream.next_in = reinterpret_cast<Bytef*>(in.data());
+  stream.avail_in = static_cast<uInt>(in.size());
+  stream.next_out = reinterpret_cast<Bytef*>(out.data());
+  stream.avail_out = static_cast<uInt>(out.size());
+  EXPECT_EQ(::deflate(&stream, Z_FINISH), Z_STREAM_END);
+  out.resize(stream.total_out);
+  ::deflateEnd(&stream);
+  return out;
+}
+
+std::string tar_with(const std::string& name, const std::string& content) {
+  return TarBuilder().directory("d").file("d/" + name, content).finished();
+}
+
+oci::Reference reference(std::string_view text = "test/image:1") {
+  return oci::Reference::parse(text).value();
+}
+
+class FetchTest : public ImagesTest {
+ protected:
+  /// Fetches, which must fail, and checks that nothing is left.
+  Error failure(MemorySource& source, const oci::Reference& name = reference(),
+                const FetchOptions& options = {}) {
+    store::Store store = open();
+    auto record = fetch(store, source, name, options);
+    expect_empty(store);
+    if (record) {
+      ADD_FAILURE() << "it was fetched";
+      return {ErrorCode::Internal, ""};
+    }
+    return std::move(record).error();
+  }
+};
+
+TEST_F(FetchTest, BringsAnImageIntoTheStore) {
+  MemorySource source;
+  TestImage image;
+  image.config.command = {"/bin/sh"};
+  const std::string first = tar_with("a", "first");
+  const std::string second = TarBuilder().file("d/.wh.a", "").file("b", "second").finished();
+  image.layer(source, first, gzip(first), oci::kOciLayerGzip).layer(source, second);
+  const oci::Descriptor top = image.finish(source);
+
+  store::Store store = open();
+  const auto record = fetch(store, source, reference());
+  ASSERT_THAT(record, IsOk());
+  EXPECT_EQ(record->reference, "docker.io/test/image:1");
+  EXPECT_EQ(record->target, top);
+  EXPECT_EQ(record->size_bytes, first.size() + second.size());
+  EXPECT_EQ(record->chain, sha256(sha256(first).text() + " " + sha256(second).text()));
+  const auto found = store.find("test/image:1");
+  ASSERT_THAT(found, IsOk());
+  ASSERT_TRUE(found->has_value());
+  EXPECT_THAT((*found)->config.command, testing::ElementsAre("/bin/sh"));
+  const auto root = os::read_file((*found)->root_path);
+  ASSERT_THAT(root, IsOk());
+  EXPECT_EQ(root->size(), (*found)->root_size_bytes);
+  EXPECT_EQ(root->substr(1080, 2), "\x53\xef");
+  EXPECT_THAT(names("content/blobs/sha256"), SizeIs(4));
+  EXPECT_THAT(names("content/ingest"), IsEmpty());
+}
+
+TEST_F(FetchTest, FetchesNothingTwice) {
+  MemorySource source;
+  TestImage image;
+  image.layer(source, tar_with("a", "1")).finish(source);
+  store::Store store = open();
+  ASSERT_THAT(fetch(store, source, reference()), IsOk());
+  source.opened.clear();
+  ASSERT_THAT(fetch(store, source, reference()), IsOk());
+  EXPECT_THAT(source.opened, IsEmpty());
+
+  // One more layer on top: only that and the config are new.
+  image.layer(source, tar_with("b", "2")).finish(source);
+  ASSERT_THAT(fetch(store, source, reference("test/image:2")), IsOk());
+  EXPECT_THAT(source.opened, testing::UnorderedElementsAre(image.manifest.config.digest,
+                                                           image.manifest.layers[1].digest));
+  EXPECT_THAT(names("roots"), SizeIs(2));
+}
+
+TEST_F(FetchTest, ChecksANewBlobOfARootThatIsThere) {
+  MemorySource source;
+  TestImage image;
+  const std::string tar = tar_with("a", "1");
+  image.layer(source, tar).finish(source);
+  store::Store store = open();
+  ASSERT_THAT(fetch(store, source, reference()), IsOk());
+  // The same chain, but the blob inflates to something else.
+  TestImage liar;
+  liar.layer(source, tar, gzip(tar_with("a", "2")), oci::kOciLayerGzip).finish(source);
+  EXPECT_THAT(fetch(store, source, reference("test/liar")), IsError(ErrorCode::Corrupt));
+  EXPECT_THAT(store.list(), IsOkAnd(SizeIs(1)));
+}
+
+TEST_F(FetchTest, AMovedTagLeavesNoGarbage) {
+  MemorySource source;
+  TestImage first;
+  first.layer(source, tar_with("a", "1")).finish(source);
+  store::Store store = open();
+  ASSERT_THAT(fetch(store, source, reference()), IsOk());
+  TestImage second;
+  second.layer(source, tar_with("a", "2")).finish(source);
+  ASSERT_THAT(fetch(store, source, reference()), IsOk());
+  EXPECT_THAT(store.list(), IsOkAnd(SizeIs(1)));
+  EXPECT_THAT(names("content/blobs/sha256"), SizeIs(3));
+  EXPECT_THAT(names("roots"), SizeIs(1));
+}
+
+TEST_F(FetchTest, AnImageWithoutLayersHasAnEmptyRoot) {
+  MemorySource source;
+  TestImage().finish(source);
+  store::Store store = open();
+  const auto record = fetch(store, source, reference());
+  ASSERT_THAT(record, IsOk());
+  EXPECT_EQ(record->chain, sha256(""));
+  const auto found = store.find("test/image:1");
+  ASSERT_THAT(found, IsOk());
+  EXPECT_EQ(os::read_file((*found)->root_path).value().substr(1080, 2), "\x53\xef");
+}
+
+TEST_F(FetchTest, TakesManyLayers) {
+  for (const int count : {127, 500, 2000}) {
+    MemorySource source;
+    TestImage image;
+    for (int index = 0; index < count; ++index) {
+      image.layer(source, TarBuilder().file(fmt::format("f{}", index), "x").finished());
+    }
+    image.finish(source);
+    store::Store store = open();
+    EXPECT_THAT(fetch(store, source, reference(fmt::format("many:{}", count))), IsOk()) << count;
+  }
+}
+
+TEST_F(FetchTest, TheSameLayerTwiceIsFetchedOnce) {
+  MemorySource source;
+  TestImage image;
+  const std::string tar = tar_with("a", "1");
+  image.layer(source, tar).layer(source, tar).finish(source);
+  store::Store store = open();
+  ASSERT_THAT(fetch(store, source, reference()), IsOk());
+  EXPECT_THAT(source.opened, SizeIs(2));
+}
+
+TEST_F(FetchTest, RefusesContentThatDoesNotMatchItsDigest) {
+  const std::string tar = tar_with("a", "content");
+  for (const std::string_view part : {"manifest", "config", "layer"}) {
+    MemorySource source;
+    TestImage image;
+    image.layer(source, tar);
+    const oci::Descriptor top = image.finish(source);
+    const Digest& digest = part == "manifest" ? top.digest
+                           : part == "config" ? image.manifest.config.digest
+                                              : image.manifest.layers[0].digest;
+    std::string content = source.content(digest);
+    content[content.size() / 2] ^= 1;
+    source.replace(digest, content);
+    const Error error = failure(source);
+    EXPECT_EQ(error.code(), ErrorCode::Corrupt) << part;
+    EXPECT_THAT(error.message(), HasSubstr(digest.text())) << part;
+  }
+}
+
+TEST_F(FetchTest, RefusesSizesThatDoNotMatch) {
+  const std::string tar = tar_with("a", "content");
+  for (const std::int64_t change : {-1, 1, 1'000'000}) {
+    for (const std::string_view part : {"manifest", "config", "layer"}) {
+      MemorySource source;
+      TestImage image;
+      image.layer(source, tar);
+      const auto changed = [&](std::uint64_t size) {
+        return static_cast<std::uint64_t>(static_cast<std::int64_t>(size) + change);
+      };
+      if (part == "layer") {
+        image.manifest.layers[0].size = changed(image.manifest.layers[0].size);
+      }
+      oci::Descriptor top = image.finish(source);
+      if (part == "config") {
+        image.manifest.config.size = changed(image.manifest.config.size);
+        top = source.add(oci::kOciManifest, image.manifest.serialise());
+      }
+      if (part == "manifest") {
+        top.size = changed(top.size);
+      }
+      source.set_top(top);
+      EXPECT_EQ(failure(source).code(), ErrorCode::Corrupt) << part << " " << change;
+    }
+  }
+}
+
+TEST_F(FetchTest, RefusesADiffIdThatDoesNotMatch) {
+  MemorySource source;
+  TestImage image;
+  image.layer(source, tar_with("a", "1"));
+  image.config.diff_ids[0] = sha256("other");
+  image.finish(source);
+  const Error error = failure(source);
+  EXPECT_EQ(error.code(), ErrorCode::Corrupt);
+  EXPECT_THAT(error.message(), HasSubstr("diff_ids"));
+}
+
+TEST_F(FetchTest, RefusesAnAnswerWithAnotherDigestThanAskedFor) {
+  MemorySource source;
+  TestImage image;
+  image.layer(source, tar_with("a", "1")).finish(source);
+  EXPECT_EQ(failure(source, reference("test/image@" + sha256("x").text())).code(),
+            ErrorCode::Corrupt);
+}
+
+TEST_F(FetchTest, RefusesLayersAndConfigsThatDisagree) {
+  MemorySource source;
+  TestImage image;
+  image.layer(source, tar_with("a", "1"));
+  image.config.diff_ids.push_back(sha256("more"));
+  image.finish(source);
+  EXPECT_EQ(failure(source).code(), ErrorCode::Invalid);
+  image.config.diff_ids.clear();
+  image.finish(source);
+  EXPECT_EQ(failure(source).code(), ErrorCode::Invalid);
+}
+
+TEST_F(FetchTest, RefusesWhatIsNoContainerImage) {
+  MemorySource source;
+  TestImage chart;
+  chart.manifest.config.media_type = "application/vnd.cncf.helm.config.v1+json";
+  chart.finish(source);
+  EXPECT_EQ(failure(source).code(), ErrorCode::Unsupported);
+
+  TestImage foreign;
+  foreign.layer(source, tar_with("a", "1"), "",
+                "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip");
+  foreign.manifest.layers[0].urls = {"file:///etc/passwd", "http://169.254.169.254/"};
+  foreign.finish(source);
+  EXPECT_EQ(failure(source).code(), ErrorCode::Unsupported);
+
+  TestImage encrypted;
+  encrypted.layer(source, tar_with("a", "1"), "",
+                  "application/vnd.oci.image.layer.v1.tar+gzip+encrypted");
+  encrypted.finish(source);
+  EXPECT_EQ(failure(source).code(), ErrorCode::Unsupported);
+}
+
+TEST_F(FetchTest, RefusesDocumentsThatAreManifestAndIndex) {
+  MemorySource source;
+  TestImage image;
+  const oci::Descriptor manifest = image.finish(source);
+  std::string both = image.manifest.serialise();
+  both.pop_back();
+  both += fmt::format(R"(,"manifests":[{{"mediaType":"{}","digest":"{}","size":{}}}]}})",
+                      oci::kOciManifest, manifest.digest.text(), manifest.size);
+  source.set_top(source.add(oci::kOciManifest, both));
+  EXPECT_EQ(failure(source).code(), ErrorCode::Invalid);
+  source.set_top(source.add(oci::kOciIndex, both));
+  EXPECT_EQ(failure(source).code(), ErrorCode::Invalid);
+}
+
+oci::Descriptor for_platform(oci::Descriptor descriptor, const oci::Platform& platform) {
+  descriptor.platform = platform;
+  return descriptor;
+}
+
+oci::Descriptor add_index(MemorySource& source, std::vector<oci::Descriptor> manifests) {
+  const oci::Index index{.media_type = std::string(oci::kOciIndex),
+                         .manifests = std::move(manifests)};
+  return source.add(oci::kOciIndex, index.serialise());
+}
+
+TEST_F(FetchTest, ChoosesFromIndexesEvenNestedOnes) {
+  MemorySource source;
+  TestImage arm;
+  arm.config.platform = {"linux", "arm64", ""};
+  arm.layer(source, tar_with("arm", "1"));
+  TestImage amd;
+  amd.config.platform = {"linux", "amd64", ""};
+  amd.layer(source, tar_with("amd", "1"));
+  const oci::Descriptor inner =
+      add_index(source, {for_platform(arm.finish(source), {"linux", "arm64", ""}),
+                         for_platform(amd.finish(source), {"linux", "amd64", ""})});
+  const oci::Descriptor outer = add_index(source, {inner});
+  source.set_top(outer);
+  store::Store store = open();
+  const auto record = fetch(store, source, reference(), {.platform = {"linux", "arm64", ""}});
+  ASSERT_THAT(record, IsOk());
+  EXPECT_EQ(record->target.digest, outer.digest);
+  EXPECT_EQ(record->config, arm.manifest.config.digest);
+  // All that the chosen one needs stays when garbage is collected.
+  ASSERT_THAT(store.collect(), IsOk());
+  EXPECT_THAT(names("content/blobs/sha256"), SizeIs(5));
+}
+
+TEST_F(FetchTest, SaysWhatThereIsWhenThePlatformIsAbsent) {
+  MemorySource source;
+  TestImage image;
+  image.config.platform = {"linux", "s390x", ""};
+  const oci::Descriptor manifest = image.finish(source);
+  source.set_top(add_index(source, {for_platform(manifest, {"linux", "s390x", ""})}));
+  const Error absent = failure(source, reference(), {.platform = {"linux", "amd64", ""}});
+  EXPECT_EQ(absent.code(), ErrorCode::NotFound);
+  EXPECT_EQ(absent.message(), "image test/image:1: no image for linux/amd64: there is linux/s390x");
+  // An index that lies about the platform, and an image without index.
+  source.set_top(add_index(source, {for_platform(manifest, {"linux", "amd64", ""})}));
+  EXPECT_EQ(failure(source, reference(), {.platform = {"linux", "amd64", ""}}).code(),
+            ErrorCode::Unsupported);
+  source.set_top(manifest);
+  const Error other = failure(source, reference(), {.platform = {"linux", "amd64", ""}});
+  EXPECT_EQ(other.code(), ErrorCode::Unsupported);
+  EXPECT_THAT(other.message(), HasSubstr("linux/s390x"));
+}
+
+TEST_F(FetchTest, RefusesDeepAndCircularIndexes) {
+  MemorySource source;
+  TestImage image;
+  oci::Descriptor descriptor = image.finish(source);
+  for (int depth = 0; depth < 100; ++depth) {
+    descriptor = add_index(source, {descriptor});
+  }
+  source.set_top(descriptor);
+  EXPECT_EQ(failure(source).code(), ErrorCode::Invalid);
+  // One that claims to contain itself must have another digest than it claims.
+  const oci::Descriptor liar = add_index(
+      source, {{.media_type = std::string(oci::kOciIndex), .digest = sha256("self"), .size = 4}});
+  source.replace(sha256("self"), source.content(liar.digest));
+  source.set_top(liar);
+  EXPECT_EQ(failure(source).code(), ErrorCode::Corrupt);
+}
+
+TEST_F(FetchTest, InflatesByContentAndNotByName) {
+  const std::string tar = tar_with("a", "1");
+  const std::string gz = gzip(tar);
+  for (const auto& [type, blob] :
+       {std::pair{oci::kOciLayerGzip, tar}, {oci::kOciLayerZstd, gz}, {oci::kOciLayer, gz}}) {
+    MemorySource source;
+    TestImage image;
+    image.layer(source, tar, blob, type).finish(source);
+    store::Store store = open();
+    EXPECT_THAT(fetch(store, source, reference()), IsOk()) << type;
+  }
+}
+
+TEST_F(FetchTest, RefusesLayersThatAreNoArchives) {
+  const std::string tar = tar_with("a", std::string(100'000, 'x'));
+  const std::string gz = gzip(tar);
+  const std::string html = "<html><body>404 Not Found</body></html>";
+  for (const std::string& blob :
+       {html, gz.substr(0, gz.size() / 2), gz.substr(0, 12), std::string("\x1f\x8b"),
+        tar.substr(0, 700), std::string(1000, 'z')}) {
+    MemorySource source;
+    TestImage image;
+    // The diff id is that of the honest tar, and then of what is there.
+    image.layer(source, tar, blob, oci::kOciLayerGzip).finish(source);
+    EXPECT_EQ(failure(source).code(), ErrorCode::Corrupt);
+    TestImage consistent;
+    consistent.layer(source, blob).finish(source);
+    EXPECT_EQ(failure(source).code(), ErrorCode::Corrupt);
+  }
+}
+
+TEST_F(FetchTest, RefusesAnEmptyBodyForALayer) {
+  MemorySource source;
+  TestImage image;
+  image.layer(source, tar_with("a", "1")).finish(source);
+  source.replace(image.manifest.layers[0].digest, "");
+  const Error error = failure(source);
+  EXPECT_EQ(error.code(), ErrorCode::Corrupt);
+  EXPECT_THAT(error.message(), HasSubstr("0 bytes"));
+}
+
+TEST_F(FetchTest, ReportsTheTransportWhenItIsToBlame) {
+  MemorySource source;
+  TestImage image;
+  const std::string tar = tar_with("a", std::string(100'000, 'x'));
+  image.layer(source, tar).finish(source);
+  source.replace(image.manifest.layers[0].digest, tar.substr(0, 5000));
+  EXPECT_THAT(failure(source).message(), HasSubstr("it has 5000 bytes where its descriptor"));
+}
+
+TEST_F(FetchTest, RefusesNamesThatLeaveTheImage) {
+  for (const std::string_view name : {"../../etc/cron.d/x", "a/../../x", "./../x"}) {
+    MemorySource source;
+    TestImage image;
+    image.layer(source, TarBuilder().file(std::string(name), "x").finished()).finish(source);
+    EXPECT_EQ(failure(source).code(), ErrorCode::Invalid) << name;
+  }
+}
+
+TEST_F(FetchTest, LinksOfOneLayerDoNotLeadTheNextOutside) {
+  MemorySource source;
+  TestImage image;
+  image.layer(source, TarBuilder().symlink("d", directory_).symlink("e", "../../..").finished())
+      .layer(source, TarBuilder().file("d/probe", "x").file("e/probe", "x").finished())
+      .finish(source);
+  store::Store store = open();
+  EXPECT_THAT(fetch(store, source, reference()), IsOk());
+  EXPECT_FALSE(os::path_exists(directory_ + "/probe"));
+  EXPECT_FALSE(os::path_exists("/probe"));
+}
+
+TEST_F(FetchTest, StopsAtALimitOfInflatedBytes) {
+  MemorySource source;
+  TestImage image;
+  const std::string tar = tar_with("zeros", std::string(std::size_t{4} << 20U, '\0'));
+  const std::string blob = gzip(tar);
+  image.layer(source, tar, blob, oci::kOciLayerGzip);
+  ext4::MemoryDevice device;
+  auto formatter = ext4::Formatter::create(device, {});
+  ASSERT_THAT(formatter, IsOk());
+  archive::BytesReader reader(as_bytes(blob));
+  EXPECT_THAT(stream_layer(reader, {.descriptor = image.manifest.layers[0],
+                                    .diff_id = image.config.diff_ids[0],
+                                    .formatter = &*formatter,
+                                    .most_tar_bytes = 1U << 20U}),
+              IsError(ErrorCode::ResourceExhausted));
+}
+
+/// Makes every write beyond `bytes` of a file fail, as a full disk does.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) {
+    std::signal(SIGXFSZ, SIG_IGN);
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit{.rlim_cur = bytes, .rlim_max = before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+
+  ~FileSizeLimit() { ::setrlimit(RLIMIT_FSIZE, &before_); }
+
+  FileSizeLimit(const FileSizeLimit&) = delete;
+  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+TEST_F(FetchTest, AFullDiskLeavesNothing) {
+  MemorySource source;
+  TestImage image;
+  std::string content;
+  for (int i = 0; content.size() < std::size_t{4} << 20U; ++i) {
+    content += fmt::format("{:08x}", i);
+  }
+  image.layer(source, tar_with("big", content)).finish(source);
+  {
+    const FileSizeLimit limit(1U << 20U);
+    EXPECT_EQ(failure(source).code(), ErrorCode::NoSpace);
+  }
+  store::Store store = open();
+  EXPECT_THAT(fetch(store, source, reference()), IsOk());
+}
+
+TEST_F(FetchTest, ManyAtOnceGiveOneImage) {
+  const std::string tar = tar_with("a", std::string(1'000'000, 'x'));
+  std::vector<std::jthread> threads;
+  for (int index = 0; index < 4; ++index) {
+    threads.emplace_back([&, index] {
+      MemorySource source;
+      TestImage image;
+      image.layer(source, tar, gzip(tar), oci::kOciLayerGzip).finish(source);
+      store::Store store = open();
+      EXPECT_THAT(fetch(store, source, reference("test/image:" + std::to_string(index % 2))),
+                  IsOk());
+    });
+  }
+  threads.clear();
+  store::Store store = open();
+  EXPECT_THAT(store.list(), IsOkAnd(SizeIs(2)));
+  EXPECT_THAT(names("roots"), SizeIs(1));
+  EXPECT_THAT(names("content/blobs/sha256"), SizeIs(3));
+  EXPECT_THAT(names("content/ingest"), IsEmpty());
+}
+
+/// Kills its process in the middle of a blob.
+class DeadlySource final : public oci::BlobReader {
+ public:
+  Result<std::size_t> read(MutableBytes buffer) override {
+    if (calls_++ == 2) {
+      ::kill(::getpid(), SIGKILL);
+    }
+    std::fill(buffer.begin(), buffer.end(), std::byte{0});
+    return buffer.size();
+  }
+
+ private:
+  int calls_ = 0;
+};
+
+TEST_F(FetchTest, WhatAKilledProcessLeftGoesWithTheNext) {
+  {
+    const store::Store made = open();
+  }
+  const pid_t child = ::fork();
+  if (child == 0) {
+    class Source final : public oci::BlobSource {
+     public:
+      explicit Source(oci::BlobSource& inner) : inner_(inner) {}
+
+      Result<Resolved> resolve(const oci::Reference& name) override { return inner_.resolve(name); }
+
+      Result<std::unique_ptr<oci::BlobReader>> open(const oci::Descriptor& descriptor) override {
+        if (oci::is_layer(descriptor.media_type)) {
+          return std::unique_ptr<oci::BlobReader>(std::make_unique<DeadlySource>());
+        }
+        return inner_.open(descriptor);
+      }
+
+     private:
+      oci::BlobSource& inner_;
+    };
+
+    MemorySource memory;
+    TestImage image;
+    image.layer(memory, std::string(10'000'000, '\0')).finish(memory);
+    Source source(memory);
+    store::Store store = store::Store::open(paths_).value();
+    static_cast<void>(fetch(store, source, reference()));
+    ::_exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  EXPECT_THAT(names("content/ingest"), SizeIs(2));
+  MemorySource source;
+  TestImage image;
+  image.layer(source, tar_with("a", "1")).finish(source);
+  store::Store store = open();
+  EXPECT_THAT(fetch(store, source, reference()), IsOk());
+  EXPECT_THAT(names("content/ingest"), IsEmpty());
+}
+
+TEST_F(FetchTest, TakesSha512) {
+  MemorySource source;
+  TestImage image;
+  const std::string tar = tar_with("a", "1");
+  image.layer(source, tar);
+  const Digest long_digest = hash::digest_of(as_bytes(tar), DigestAlgorithm::Sha512).value();
+  image.manifest.layers[0].digest = long_digest;
+  image.config.diff_ids[0] = long_digest;
+  source.replace(long_digest, tar);
+  image.finish(source);
+  store::Store store = open();
+  EXPECT_THAT(fetch(store, source, reference()), IsOk());
+  EXPECT_THAT(names("content/blobs/sha512"), SizeIs(1));
+  EXPECT_THAT(store.remove("test/image:1", store::RemoveMode::Careful), IsOk());
+  expect_empty(store);
+}
+
+}  // namespace
+}  // namespace bulkhead::images

@@ -1,0 +1,161 @@
+#include <fcntl.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "bulkhead/archive/inflate.h"
+#include "bulkhead/archive/stream.h"
+#include "bulkhead/base/bytes.h"
+#include "bulkhead/base/clock.h"
+#include "bulkhead/base/digest.h"
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/result.h"
+#include "bulkhead/ext4/formatter.h"
+#include "bulkhead/ext4/tar_importer.h"
+#include "bulkhead/hash/hasher.h"
+#include "bulkhead/images/fetch.h"
+#include "bulkhead/images/layer.h"
+#include "bulkhead/images/load.h"
+#include "bulkhead/images/streams.h"
+#include "bulkhead/oci/image_config.h"
+#include "bulkhead/oci/manifest.h"
+#include "bulkhead/oci/media_type.h"
+#include "bulkhead/oci/reference.h"
+#include "bulkhead/os/io.h"
+#include "bulkhead/os/unique_fd.h"
+#include "bulkhead/store/catalog.h"
+#include "bulkhead/store/content.h"
+#include "bulkhead/store/image_record.h"
+#include "bulkhead/store/ingest.h"
+#include "bulkhead/store/store.h"
+
+namespace bulkhead::images {
+namespace {
+
+constexpr int kStandardInput = 0;
+constexpr std::size_t kMagicBytes = 6;
+
+struct ImportedLayer {
+  oci::Descriptor descriptor;
+  Digest diff_id;
+  std::uint64_t tar_bytes;
+};
+
+/// Reads the tar once: into the layer's blob, as it is where OCI has a media type for its
+/// compression, else inflated; and into the root.
+Result<ImportedLayer> import_layer(store::Ingest& ingest, archive::Reader& file) {
+  PeekingReader peeking(file);
+  const archive::Compression compression =
+      archive::detect_compression(BH_TRY(peeking.peek(kMagicBytes)));
+  const bool keep_compressed =
+      compression == archive::Compression::Gzip || compression == archive::Compression::Zstd;
+  store::BlobWriter blob = BH_TRY(ingest.create_blob());
+  hash::Hasher blob_hasher = BH_TRY(hash::Hasher::create());
+  hash::Hasher tar_hasher = BH_TRY(hash::Hasher::create());
+
+  archive::HashingReader source(peeking, blob_hasher);
+  KeepingReader kept_source(source, keep_compressed ? &blob : nullptr);
+  const std::unique_ptr<archive::Reader> inflater = BH_TRY(
+      archive::make_inflater(compression, kept_source, {.output_bytes = kMostUnpackedBytes}));
+  archive::HashingReader tar(*inflater, tar_hasher);
+  KeepingReader kept_tar(tar, keep_compressed ? nullptr : &blob);
+
+  const os::UniqueFd root = BH_TRY(ingest.create_root());
+  ext4::Formatter formatter = BH_TRY(ext4::Formatter::create(root.get(), {}));
+  BH_TRY(ext4::apply_layer(formatter, kept_tar));
+  BH_TRY(archive::drain(kept_tar));
+  BH_TRY(archive::drain(kept_source));
+  BH_TRY(std::move(formatter).finish().context("write root"));
+
+  const Digest diff_id = tar_hasher.finish();
+  const Digest digest = keep_compressed ? blob_hasher.finish() : diff_id;
+  const std::string_view media_type = !keep_compressed ? oci::kOciLayer
+                                      : compression == archive::Compression::Gzip
+                                          ? oci::kOciLayerGzip
+                                          : oci::kOciLayerZstd;
+  ImportedLayer layer{
+      .descriptor = {.media_type = std::string(media_type), .digest = digest, .size = blob.size()},
+      .diff_id = diff_id,
+      .tar_bytes = tar.bytes_read()};
+  BH_TRY(ingest.keep(std::move(blob), digest));
+  return layer;
+}
+
+/// Keeps a document of ours and returns its descriptor.
+Result<oci::Descriptor> keep_document(store::Ingest& ingest, std::string_view media_type,
+                                      const std::string& text) {
+  Digest digest = BH_TRY(hash::digest_of(as_bytes(text)));
+  oci::Descriptor descriptor{
+      .media_type = std::string(media_type), .digest = std::move(digest), .size = text.size()};
+  BH_TRY(ingest.keep(text, descriptor.digest));
+  return descriptor;
+}
+
+Result<store::ImageRecord> import_into(store::Ingest& ingest, archive::Reader& file,
+                                       const std::string& name, const oci::Reference& reference,
+                                       const oci::Platform& platform) {
+  const ImportedLayer layer = BH_TRY(import_layer(ingest, file));
+  const std::string created = format_rfc3339(wall_now());
+  oci::ImageConfig config{.platform = platform,
+                          .created = created,
+                          .diff_ids = {layer.diff_id},
+                          .history = {{.created = created, .comment = "imported from " + name}}};
+  oci::Descriptor config_descriptor =
+      BH_TRY(keep_document(ingest, oci::kOciConfig, config.serialise()));
+  oci::Manifest manifest{.media_type = std::string(oci::kOciManifest),
+                         .config = std::move(config_descriptor),
+                         .layers = {layer.descriptor}};
+  const oci::Descriptor target =
+      BH_TRY(keep_document(ingest, oci::kOciManifest, manifest.serialise()));
+  const Digest chain = BH_TRY(chain_id(config.diff_ids));
+  const store::ImageRecord record{.reference = reference.text(),
+                                  .target = target,
+                                  .manifest = target.digest,
+                                  .config = manifest.config.digest,
+                                  .chain = chain,
+                                  .platform = config.platform,
+                                  .size_bytes = layer.tar_bytes,
+                                  .created = created};
+  BH_TRY(ingest.lock_chain(record.chain));
+  if (BH_TRY(ingest.root(record.chain))) {
+    BH_TRY(ingest.drop_root());
+  }
+  BH_TRY(ingest.publish(
+      record, {{target.digest, record.config}, {target.digest, layer.descriptor.digest}}));
+  return record;
+}
+
+}  // namespace
+
+Result<store::ImageRecord> import_tar(store::Store& store, const std::string& path,
+                                      const oci::Reference& reference,
+                                      const FetchOptions& options) {
+  if (reference.digest()) {
+    return fail(ErrorCode::Invalid,
+                "import as {}: a name with a digest cannot be given to a new "
+                "image",
+                reference.familiar());
+  }
+  const std::string name = path == "-" ? "standard input" : path;
+  auto record = [&]() -> Result<store::ImageRecord> {
+    store::Ingest ingest = BH_TRY(store.begin_ingest());
+    os::UniqueFd fd;
+    if (path != "-") {
+      fd = BH_TRY(os::open_file(path, O_RDONLY));
+    }
+    archive::FdReader file(fd.is_open() ? fd.get() : kStandardInput);
+    return import_into(ingest, file, name.substr(name.rfind('/') + 1), reference, options.platform);
+  }();
+  if (!record) {
+    return std::move(record).error().context("import " + name);
+  }
+  BH_TRY(store.collect_garbage());
+  return record;
+}
+
+}  // namespace bulkhead::images
