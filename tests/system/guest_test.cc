@@ -1,0 +1,677 @@
+// PID 1 in a virtual machine: what it makes of a plan, and of what a process does.
+
+#include <sys/stat.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstring>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "bulkhead/agent/v1/agent.pb.h"
+#include "bulkhead/agent_client/agent.h"
+#include "bulkhead/agent_client/check.h"
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/testing.h"
+#include "bulkhead/os/process.h"
+
+#include "guest_machine.h"
+
+namespace bulkhead::guest_test {
+namespace {
+
+using agent_client::StartFailure;
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::SizeIs;
+using ::testing::StartsWith;
+using Scope = agent_client::Agent::SignalScope;
+
+class GuestTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    if (missing_prerequisite().empty()) {
+      images = new TemporaryDirectory();
+      ASSERT_THAT(make_base_image(*images, images->path("base")), IsOk());
+    }
+  }
+
+  static void TearDownTestSuite() {
+    delete images;
+    images = nullptr;
+  }
+
+  void SetUp() override {
+    if (const std::string missing = missing_prerequisite(); !missing.empty()) {
+      GTEST_SKIP() << missing;
+    }
+  }
+
+  void TearDown() override {
+    if (machine != nullptr && HasFailure()) {
+      GTEST_LOG_(INFO) << "console: " << machine->console();
+    }
+  }
+
+  std::string new_scratch() {
+    const std::string path = directory.path(fmt::format("scratch{}", ++scratches));
+    EXPECT_THAT(make_scratch_disk(path), IsOk());
+    return path;
+  }
+
+  void boot(GuestMachine::Options options = {}) {
+    if (options.base.empty()) {
+      options.base = images->path("base");
+    }
+    if (options.scratch.empty()) {
+      options.scratch = new_scratch();
+    }
+    auto booted = GuestMachine::boot(options);
+    ASSERT_THAT(booted, IsOk());
+    machine = *std::move(booted);
+  }
+
+  /// A container that waits for commands.
+  void boot_idle(agent::v1::StartRequest plan = GuestMachine::plan({"sleep", "100000"}),
+                 GuestMachine::Options options = {}) {
+    boot(std::move(options));
+    first = machine->start(std::move(plan));
+    ASSERT_EQ(first->outcome.failure, StartFailure::None) << first->outcome.message;
+  }
+
+  StartFailure failure_of(const std::vector<std::string>& arguments) {
+    return machine->run(GuestMachine::process(arguments))->outcome.failure;
+  }
+
+  static TemporaryDirectory* images;
+  TemporaryDirectory directory;
+  int scratches = 0;
+  std::unique_ptr<GuestMachine> machine;
+  std::shared_ptr<HostProcess> first;
+};
+
+TemporaryDirectory* GuestTest::images = nullptr;
+
+// --- one process from beginning to end ---
+
+TEST_F(GuestTest, RunsAProgramAndTellsHowItEnded) {
+  boot();
+  first = machine->start(GuestMachine::plan({"sh", "-c", "echo out; echo err >&2; exit 7"}));
+  ASSERT_EQ(first->outcome.failure, StartFailure::None) << first->outcome.message;
+  machine->finish(*first);
+  ASSERT_TRUE(first->end.has_value());
+  EXPECT_EQ(first->end->status, 7);
+  EXPECT_EQ(first->end->signal, 0);
+  // The answer to Wait comes after every byte.
+  EXPECT_TRUE(first->out_ended);
+  EXPECT_TRUE(first->err_ended);
+  EXPECT_EQ(first->out, "out\n");
+  EXPECT_EQ(first->err, "err\n");
+  std::string times;
+  for (const auto& phase : first->outcome.phases) {
+    times += fmt::format("{} {:.1f} ms  ", phase.name,
+                         std::chrono::duration<double, std::milli>(phase.since_boot).count());
+  }
+  GTEST_LOG_(INFO) << times;
+  EXPECT_THAT(machine->shut_down(), IsOk());
+}
+
+TEST_F(GuestTest, StdinArrivesByteForByteAndEnds) {
+  boot();
+  std::string data(16 << 20, '\0');
+  std::mt19937_64 random(7);
+  for (std::size_t i = 0; i + 8 <= data.size(); i += 8) {
+    const std::uint64_t value = random();
+    std::memcpy(&data[i], &value, sizeof value);
+  }
+  first = machine->start(GuestMachine::plan({"cat"}), data);
+  ASSERT_EQ(first->outcome.failure, StartFailure::None) << first->outcome.message;
+  machine->finish(*first);
+  ASSERT_TRUE(first->end.has_value());
+  EXPECT_EQ(first->end->status, 0);
+  EXPECT_TRUE(first->out == data) << first->out.size() << " of " << data.size() << " bytes";
+}
+
+TEST_F(GuestTest, ReaderThatStallsHoldsUpOnlyItself) {
+  boot_idle();
+  machine->stalled = true;
+  const auto flood =
+      machine->exec(GuestMachine::process({"dd", "if=/dev/zero", "bs=64k", "count=64"}));
+  ASSERT_TRUE(machine->wait_until([&] { return flood->out.size() >= mux::kWindow; }));
+  machine->stalled = false;
+  EXPECT_EQ(machine->shell("echo still here"), "still here\n");
+  EXPECT_LE(flood->out.size(), mux::kWindow);
+  EXPECT_FALSE(flood->end.has_value());
+  for (const auto& [stream, size] : std::exchange(machine->withheld, {})) {
+    machine->agent().session().lock()->consume(stream, size);
+  }
+  machine->finish(*flood);
+  EXPECT_EQ(flood->out.size(), 64U * 65536);
+}
+
+TEST_F(GuestTest, ProcessThatDoesNotReadStdinDoesNotMatter) {
+  boot_idle();
+  const auto process =
+      machine->exec(GuestMachine::process({"sh", "-c", "exit 3"}), std::string(8 << 20, 'x'));
+  machine->finish(*process);
+  ASSERT_TRUE(process->end.has_value());
+  EXPECT_EQ(process->end->status, 3);
+  EXPECT_TRUE(machine->wait_until([&] { return process->stdin_gone; }));
+}
+
+// --- the end of the first process ---
+
+TEST_F(GuestTest, FirstProcessHearsOnlyWhatItHandles) {
+  boot();
+  first = machine->start(GuestMachine::plan(
+      {"sh", "-c", "trap 'echo got it; exit 9' USR1; echo ready; while :; do sleep 0.1; done"}));
+  ASSERT_TRUE(machine->wait_until([&] { return first->out == "ready\n"; }))
+      << first->outcome.message;
+  EXPECT_THAT(machine->signal("", SIGTERM), IsOk());
+  EXPECT_EQ(machine->shell("echo alive"), "alive\n");
+  EXPECT_FALSE(first->end.has_value());
+  EXPECT_THAT(machine->signal("", SIGUSR1), IsOk());
+  machine->finish(*first);
+  EXPECT_EQ(first->end->status, 9);
+  EXPECT_EQ(first->out, "ready\ngot it\n");
+  EXPECT_THAT(machine->signal("", SIGKILL), IsError(ErrorCode::NotFound));
+}
+
+TEST_F(GuestTest, KillEndsEverything) {
+  boot_idle();
+  const auto other = machine->exec(GuestMachine::process({"sh", "-c", "echo up; sleep 1000"}));
+  ASSERT_TRUE(machine->wait_until([&] { return other->out == "up\n"; }));
+  EXPECT_THAT(machine->processes(), IsOkAnd(SizeIs(3)));
+  EXPECT_THAT(machine->signal("", SIGKILL), IsOk());
+  machine->finish(*first);
+  machine->finish(*other);
+  EXPECT_EQ(first->end->signal, SIGKILL);
+  EXPECT_EQ(first->end->status, 137);
+  EXPECT_FALSE(first->end->out_of_memory);
+  EXPECT_EQ(other->end->signal, SIGKILL);
+  const auto late = machine->exec(GuestMachine::process({"true"}));
+  EXPECT_NE(late->outcome.failure, StartFailure::None);
+}
+
+TEST_F(GuestTest, BackgroundProcessesDieWithTheFirst) {
+  boot();
+  first = machine->start(GuestMachine::plan({"sh", "-c", "sleep 1000 & sleep 1000 & echo done"}));
+  machine->finish(*first);
+  ASSERT_TRUE(first->end.has_value());
+  EXPECT_EQ(first->end->status, 0);
+  EXPECT_EQ(first->out, "done\n");
+  EXPECT_THAT(machine->processes(), IsOkAnd(SizeIs(0)));
+}
+
+TEST_F(GuestTest, OutOfMemoryIsTold) {
+  auto plan = GuestMachine::plan({"tail", "/dev/zero"});
+  plan.mutable_resources()->set_memory_bytes(24 << 20);
+  boot();
+  first = machine->start(plan);
+  ASSERT_EQ(first->outcome.failure, StartFailure::None) << first->outcome.message;
+  machine->finish(*first);
+  ASSERT_TRUE(first->end.has_value());
+  EXPECT_EQ(first->end->signal, SIGKILL);
+  EXPECT_TRUE(first->end->out_of_memory);
+}
+
+TEST_F(GuestTest, MachineWithoutMemoryKeepsItsAgent) {
+  boot_idle();
+  const auto hog = machine->run(GuestMachine::process({"tail", "/dev/zero"}));
+  ASSERT_TRUE(hog->end.has_value());
+  EXPECT_EQ(hog->end->signal, SIGKILL);
+  EXPECT_TRUE(hog->end->out_of_memory);
+  EXPECT_EQ(machine->shell("echo alive"), "alive\n");
+}
+
+// --- shutting down ---
+
+TEST_F(GuestTest, ShutdownKeepsWhatWasWritten) {
+  const std::string scratch = new_scratch();
+  boot_idle(GuestMachine::plan({"sh", "-c", "sleep 1000 & sleep 1000"}),
+            {.base = "", .scratch = scratch});
+  EXPECT_EQ(machine->shell("echo kept > /root/file; rm /bin/ping"), "");
+  const auto began = std::chrono::steady_clock::now();
+  ASSERT_THAT(machine->shut_down(), IsOk());
+  GTEST_LOG_(INFO)
+      << "shutdown took "
+      << std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count()
+      << " ms";
+  const auto checked = os::run_command({"/sbin/e2fsck", "-fn", scratch});
+  ASSERT_THAT(checked, IsOk());
+  EXPECT_EQ(checked->status.shell_code(), 0) << checked->out;
+  EXPECT_THAT(checked->out, Not(HasSubstr("was not cleanly unmounted")));
+  boot_idle(GuestMachine::plan({"sleep", "1000"}), {.base = "", .scratch = scratch});
+  EXPECT_EQ(machine->shell("cat /root/file; ls /bin/ping"),
+            "kept\nls: /bin/ping: No such file or directory\n");
+}
+
+TEST_F(GuestTest, MachineEndsWhenItsHostIsGone) {
+  const std::string scratch = new_scratch();
+  boot_idle(GuestMachine::plan({"sleep", "1000"}), {.base = "", .scratch = scratch});
+  EXPECT_EQ(machine->shell("echo kept > /file"), "");
+  machine->disconnect();
+  EXPECT_TRUE(machine->wait_for_machine(std::chrono::seconds(10)));
+  const auto checked = os::run_command({"/sbin/e2fsck", "-fn", scratch});
+  EXPECT_EQ(checked->status.shell_code(), 0) << checked->out;
+}
+
+TEST_F(GuestTest, ShutdownBeforeAnyPlan) {
+  boot();
+  EXPECT_THAT(machine->shut_down(), IsOk());
+}
+
+// --- why a process cannot be started ---
+
+TEST_F(GuestTest, TellsApartWhyAProgramDoesNotRun) {
+  boot_idle();
+  EXPECT_EQ(failure_of({"no-such-program"}), StartFailure::NotFound);
+  EXPECT_EQ(failure_of({"/no/such/program"}), StartFailure::NotFound);
+  EXPECT_EQ(failure_of({"/bin/cat/x"}), StartFailure::NotFound);
+  EXPECT_EQ(failure_of({"/bin/orphan"}), StartFailure::NotFound);
+  EXPECT_EQ(failure_of({"plain"}), StartFailure::NotFound);
+  EXPECT_EQ(failure_of({"/bin/plain"}), StartFailure::NotExecutable);
+  EXPECT_EQ(failure_of({"/bin"}), StartFailure::NotExecutable);
+  EXPECT_EQ(failure_of({"/bin/text"}), StartFailure::NotExecutable);
+  EXPECT_EQ(failure_of({""}), StartFailure::NotFound);
+  EXPECT_EQ(failure_of({}), StartFailure::Setup);
+  auto process = GuestMachine::process({"true"});
+  process.mutable_user()->set_by_name(true);
+  for (const char* user : {"nobody", "-1", "4294967296", "0x0", "user:nogroup"}) {
+    process.mutable_user()->set_name(user);
+    EXPECT_EQ(machine->run(process)->outcome.failure, StartFailure::User) << user;
+  }
+  process = GuestMachine::process({"true"});
+  process.set_working_directory("/etc/passwd");
+  EXPECT_EQ(machine->run(process)->outcome.failure, StartFailure::WorkingDirectory);
+  process.set_working_directory("/no/such");
+  EXPECT_EQ(machine->run(process)->outcome.failure, StartFailure::WorkingDirectory);
+  EXPECT_EQ(machine->shell("echo alive"), "alive\n");
+}
+
+TEST_F(GuestTest, FirstProcessThatIsMissingIsTold) {
+  boot();
+  first = machine->start(GuestMachine::plan({"no-such-program"}));
+  EXPECT_EQ(first->outcome.failure, StartFailure::NotFound);
+  EXPECT_THAT(first->outcome.message, HasSubstr("executable file not found in $PATH"));
+  EXPECT_THAT(machine->shut_down(), IsOk());
+}
+
+TEST_F(GuestTest, PlanThatCannotBeCarriedOutIsTold) {
+  boot();
+  auto plan = GuestMachine::plan({"true"});
+  plan.mutable_root()->set_scratch_serial("other");
+  first = machine->start(plan);
+  EXPECT_EQ(first->outcome.failure, StartFailure::Setup);
+  EXPECT_THAT(first->outcome.message, HasSubstr("other"));
+  EXPECT_THAT(machine->shut_down(), IsOk());
+}
+
+// --- what a process finds ---
+
+TEST_F(GuestTest, ContainerIsAsDockerMakesIt) {
+  auto plan = GuestMachine::plan({"sleep", "100000"});
+  plan.mutable_resources()->set_memory_bytes(64 << 20);
+  plan.mutable_resources()->set_pids(50);
+  plan.mutable_resources()->set_cpu_quota_microseconds(50000);
+  plan.mutable_resources()->set_cpu_period_microseconds(100000);
+  for (const auto& [path, content] : std::vector<std::pair<std::string, std::string>>{
+           {"/etc/hosts", "127.0.0.1 localhost\n"},
+           {"/etc/resolv.conf", "nameserver 10.79.0.1\n"},
+           {"/etc/hostname", "brave-otter\n"}}) {
+    auto& file = *plan.add_files();
+    file.set_path(path);
+    file.set_content(content);
+    file.set_mode(0644);
+  }
+  auto& sysctl = *plan.add_sysctls();
+  sysctl.set_name("kernel.shmmni");
+  sysctl.set_value("1234");
+  auto& net = *plan.add_sysctls();
+  net.set_name("net.core.somaxconn");
+  net.set_value("777");
+  boot_idle(plan);
+
+  EXPECT_EQ(machine->shell("hostname; cat /etc/hostname /etc/hosts /etc/resolv.conf"),
+            "brave-otter\nbrave-otter\n127.0.0.1 localhost\nnameserver 10.79.0.1\n");
+  EXPECT_EQ(machine->shell("cat /proc/sys/kernel/shmmni /proc/sys/net/core/somaxconn"),
+            "1234\n777\n");
+  EXPECT_THAT(machine->shell("grep Cap /proc/self/status"),
+              AllOf(HasSubstr("CapPrm:\t00000000a80425fb"), HasSubstr("CapEff:\t00000000a80425fb"),
+                    HasSubstr("CapBnd:\t00000000a80425fb"), HasSubstr("CapInh:\t0000000000000000"),
+                    HasSubstr("CapAmb:\t0000000000000000")));
+  EXPECT_EQ(machine->shell("id"), "uid=0(root) gid=0(root)\n");
+  EXPECT_EQ(machine->shell("env"),
+            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:"
+            "/bin\nHOSTNAME=brave-otter\nHOME=/root\nSHLVL=1\nPWD=/\n");
+  EXPECT_THAT(machine->shell("ps -o pid,args"),
+              AllOf(HasSubstr("    1 sleep 100000"), Not(HasSubstr("init")), Not(HasSubstr("["))));
+  // Devices.
+  EXPECT_EQ(machine->shell("ls /dev"),
+            "core\nfd\nfull\nmqueue\nnull\nptmx\npts\nrandom\nshm\nstderr\nstdin\nstdout\ntty\n"
+            "urandom\nzero\n");
+  EXPECT_EQ(machine->shell("stat -c '%a %t:%T %u' /dev/null /dev/tty /dev/urandom"),
+            "666 1:3 0\n666 5:0 0\n666 1:9 0\n");
+  EXPECT_EQ(machine->shell("echo x > /dev/stdout; readlink /dev/fd /dev/ptmx"),
+            "x\n/proc/self/fd\npts/ptmx\n");
+  EXPECT_EQ(machine->shell("stat -c %a /dev/shm /dev"), "1777\n755\n");
+  // Mounts.
+  const std::string mounts = machine->shell("cat /proc/self/mounts");
+  EXPECT_THAT(mounts, StartsWith("root / overlay rw,"));
+  EXPECT_THAT(mounts, HasSubstr("proc /proc proc rw,nosuid,nodev,noexec,relatime 0 0\n"));
+  EXPECT_THAT(mounts, HasSubstr("/dev tmpfs rw,nosuid,size=65536k,mode=755"));
+  EXPECT_THAT(mounts, HasSubstr("devpts /dev/pts devpts rw,nosuid,noexec,relatime,gid=5,mode=620,"
+                                "ptmxmode=666 0 0\n"));
+  EXPECT_THAT(mounts, HasSubstr("/sys sysfs ro,nosuid,nodev,noexec,relatime 0 0\n"));
+  EXPECT_THAT(mounts, HasSubstr("/sys/fs/cgroup cgroup2 ro,nosuid,nodev,noexec"));
+  EXPECT_THAT(mounts, HasSubstr("/dev/mqueue mqueue rw,nosuid,nodev,noexec"));
+  EXPECT_THAT(mounts, HasSubstr("/dev/shm tmpfs rw,nosuid,nodev,noexec,relatime,size=65536k"));
+  EXPECT_THAT(mounts, Not(HasSubstr("/run/")));
+  // Masked and read-only paths.
+  EXPECT_EQ(machine->shell("wc -c < /proc/kcore; ls /proc/scsi /sys/firmware | wc -l"), "0\n3\n");
+  EXPECT_THAT(machine->shell("echo 1 > /proc/sys/vm/swappiness"), HasSubstr("Read-only"));
+  EXPECT_THAT(machine->shell("echo b > /proc/sysrq-trigger"), HasSubstr("Read-only"));
+  EXPECT_THAT(machine->shell("mkdir /sys/fs/cgroup/x"), HasSubstr("Read-only"));
+  EXPECT_THAT(machine->shell("mount -t tmpfs none /tmp"), HasSubstr("denied"));
+  // Its cgroup is the root of what it sees.
+  EXPECT_EQ(
+      machine->shell("cat /proc/self/cgroup /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max "
+                     "/sys/fs/cgroup/cpu.max"),
+      "0::/\n67108864\n50\n50000 100000\n");
+  EXPECT_EQ(machine->shell("cat /proc/1/oom_score_adj"), "0\n");
+  EXPECT_EQ(machine->shell("ls -l /proc/self/fd | grep -c -- '->'"), "4\n");
+  EXPECT_EQ(machine->shell("umask; cat /proc/self/sessionid > /dev/null; grep -E 'SigIgn|SigBlk' "
+                           "/proc/self/status"),
+            "0022\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+  const auto year = std::stoi(machine->shell("date +%Y"));
+  EXPECT_GE(year, 2024);
+}
+
+TEST_F(GuestTest, ProcessIsWhoItShallBe) {
+  boot_idle();
+  const auto as = [&](const std::string& user, const std::string& command) {
+    auto process = GuestMachine::process({"sh", "-c", command});
+    process.mutable_user()->set_by_name(true);
+    process.mutable_user()->set_name(user);
+    const auto host = machine->run(process);
+    return host->outcome.message + host->out + host->err;
+  };
+  EXPECT_EQ(as("user", "id"), "uid=1000(user) gid=1000(user) groups=29(audio),1000(user)\n");
+  EXPECT_EQ(as("1000:0", "id"), "uid=1000(user) gid=0(root) groups=0(root)\n");
+  EXPECT_EQ(as("4711", "id; echo $HOME"), "uid=4711 gid=0(root) groups=0(root)\n/\n");
+  EXPECT_EQ(as("", "id"), "uid=0(root) gid=0(root) groups=0(root),10(wheel)\n");
+  EXPECT_EQ(as("user", "echo $HOME; echo out > /dev/stdout; echo err > /dev/stderr"),
+            "/home/user\nout\nerr\n");
+  EXPECT_THAT(
+      as("user", "grep -E 'CapEff|CapPrm' /proc/self/status"),
+      AllOf(HasSubstr("CapEff:\t0000000000000000"), HasSubstr("CapPrm:\t0000000000000000")));
+
+  auto process = GuestMachine::process({"sh", "-c",
+                                        "grep NoNewPrivs /proc/self/status; umask; pwd;"
+                                        "ulimit -n; ulimit -Hn; cat /proc/self/oom_score_adj; id"});
+  process.mutable_user()->set_uid(1000);
+  process.mutable_user()->set_gid(29);
+  process.mutable_user()->add_additional_gids(10);
+  process.mutable_user()->set_umask(027);
+  process.set_no_new_privileges(true);
+  process.set_working_directory("/home/user");
+  process.set_oom_score_adj(123);
+  auto& limit = *process.add_resource_limits();
+  limit.set_type("RLIMIT_NOFILE");
+  limit.set_soft(64);
+  limit.set_hard(128);
+  const auto host = machine->run(process);
+  EXPECT_EQ(host->outcome.message + host->out + host->err,
+            "NoNewPrivs:\t1\n0027\n/home/user\n64\n128\n123\n"
+            "uid=1000(user) gid=29(audio) groups=10(wheel)\n");
+
+  auto ambient = GuestMachine::process({"grep", "-E", "CapEff|CapAmb", "/proc/self/status"});
+  ambient.mutable_user()->set_uid(1000);
+  ambient.mutable_user()->set_gid(1000);
+  ambient.mutable_capabilities()->add_inheritable("CAP_CHOWN");
+  ambient.mutable_capabilities()->add_ambient("CAP_CHOWN");
+  EXPECT_THAT(machine->run(ambient)->out, AllOf(HasSubstr("CapEff:\t0000000000000001"),
+                                                HasSubstr("CapAmb:\t0000000000000001")));
+  auto privileged = GuestMachine::process({"sh", "-c", "mount -t tmpfs none /tmp && echo ok"});
+  for (auto* set : {privileged.mutable_capabilities()->mutable_bounding(),
+                    privileged.mutable_capabilities()->mutable_effective(),
+                    privileged.mutable_capabilities()->mutable_permitted()}) {
+    set->Add("CAP_SYS_ADMIN");
+  }
+  EXPECT_EQ(machine->run(privileged)->out, "ok\n");
+}
+
+TEST_F(GuestTest, FirstProcessGetsItsWorkingDirectoryAndReadOnlyRoot) {
+  auto plan = GuestMachine::plan({"sh", "-c", "pwd; touch /x 2>&1; touch /dev/shm/y && echo ok"});
+  plan.mutable_process()->set_working_directory("/made/here");
+  plan.set_readonly_root(true);
+  boot();
+  first = machine->start(plan);
+  ASSERT_EQ(first->outcome.failure, StartFailure::None) << first->outcome.message;
+  machine->finish(*first);
+  EXPECT_EQ(first->out, "/made/here\ntouch: /x: Read-only file system\nok\n");
+}
+
+TEST_F(GuestTest, MountsOfThePlanReplaceTheDefaults) {
+  auto plan = GuestMachine::plan({"sh", "-c", "cat /proc/self/mounts; ls /dev"});
+  const auto add = [&](const char* destination, const char* type,
+                       const std::vector<std::string>& options) {
+    auto& mount = *plan.add_mounts();
+    mount.set_destination(destination);
+    mount.set_type(type);
+    mount.set_source(type);
+    mount.mutable_options()->Add(options.begin(), options.end());
+  };
+  add("/proc", "proc", {});
+  add("/new/place", "tmpfs", {"ro", "size=1m"});
+  boot();
+  first = machine->start(plan);
+  ASSERT_EQ(first->outcome.failure, StartFailure::None) << first->outcome.message;
+  machine->finish(*first);
+  EXPECT_THAT(first->out, AllOf(HasSubstr("tmpfs /new/place tmpfs ro,relatime,size=1024k"),
+                                Not(HasSubstr("/sys "))));
+}
+
+// --- terminals ---
+
+TEST_F(GuestTest, TerminalIsOne) {
+  auto plan = GuestMachine::plan(
+      {"sh", "-c",
+       "tty; stty size; ls /dev/console; echo $TERM; "
+       "trap 'stty size; exit 4' WINCH; echo ready; while :; do sleep 0.1; done"});
+  plan.mutable_process()->set_terminal(true);
+  plan.mutable_process()->set_terminal_columns(100);
+  plan.mutable_process()->set_terminal_rows(30);
+  boot();
+  first = machine->start(plan, "");
+  ASSERT_EQ(first->outcome.failure, StartFailure::None) << first->outcome.message;
+  ASSERT_TRUE(machine->wait_until([&] { return first->out.ends_with("ready\r\n"); })) << first->out;
+  EXPECT_EQ(first->out, "/dev/pts/0\r\n30 100\r\n/dev/console\r\nxterm\r\nready\r\n");
+  EXPECT_THAT(machine->resize("", 120, 40), IsOk());
+  machine->finish(*first);
+  EXPECT_THAT(first->out, EndsWith("40 120\r\n"));
+  EXPECT_EQ(first->end->status, 4);
+}
+
+TEST_F(GuestTest, KeysOfATerminalWork) {
+  boot_idle();
+  auto process = GuestMachine::process({"sh", "-c", "echo up; cat; echo after"});
+  process.set_terminal(true);
+  const auto host = machine->exec(process, "hello\n");
+  ASSERT_TRUE(machine->wait_until([&] { return host->out.contains("hello\r\nhello\r\n"); }))
+      << host->out;
+  machine->send(host, "\x04");  // end of file
+  machine->finish(*host);
+  EXPECT_THAT(host->out, EndsWith("after\r\n"));
+  const auto interrupted = machine->exec(process, "");
+  ASSERT_TRUE(machine->wait_until([&] { return interrupted->out == "up\r\n"; }));
+  machine->send(interrupted, "\x03");
+  machine->finish(*interrupted);
+  EXPECT_EQ(interrupted->end->status, 130);
+  EXPECT_THAT(machine->resize("exec-1", 1, 1), IsError(ErrorCode::NotFound));
+}
+
+// --- exec ---
+
+TEST_F(GuestTest, ExecReturnsAlthoughOthersHoldItsOutput) {
+  boot_idle();
+  const auto began = std::chrono::steady_clock::now();
+  const auto host = machine->run(GuestMachine::process({"sh", "-c", "sleep 1000 & echo back"}));
+  ASSERT_TRUE(host->end.has_value());
+  EXPECT_EQ(host->out, "back\n");
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(8));
+}
+
+TEST_F(GuestTest, ExecSeesItsEndBySignal) {
+  boot_idle();
+  const auto host = machine->exec(GuestMachine::process({"sleep", "1000"}));
+  EXPECT_THAT(machine->signal(host->id, SIGTERM), IsOk());
+  machine->finish(*host);
+  EXPECT_EQ(host->end->signal, SIGTERM);
+  EXPECT_EQ(host->end->status, 143);
+  EXPECT_THAT(machine->signal("exec-99", SIGTERM), IsError(ErrorCode::NotFound));
+  EXPECT_THAT(machine->signal("", 999), IsError(ErrorCode::Invalid));
+}
+
+TEST_F(GuestTest, SignalReachesAll) {
+  boot_idle();
+  const auto one = machine->exec(GuestMachine::process({"sleep", "1000"}));
+  const auto two = machine->exec(GuestMachine::process({"sleep", "1000"}));
+  EXPECT_THAT(machine->signal("", SIGTERM, Scope::Container), IsOk());
+  machine->finish(*one);
+  machine->finish(*two);
+  EXPECT_EQ(one->end->signal, SIGTERM);
+  EXPECT_EQ(two->end->signal, SIGTERM);
+  EXPECT_FALSE(first->end.has_value());
+}
+
+TEST_F(GuestTest, ManyAtATimeAndOneAfterAnother) {
+  boot_idle();
+  std::vector<std::shared_ptr<HostProcess>> many;
+  for (int i = 0; i < 20; ++i) {
+    many.push_back(
+        machine->exec(GuestMachine::process({"sh", "-c", fmt::format("sleep 0.2; exit {}", i)})));
+  }
+  for (int i = 0; i < 20; ++i) {
+    machine->finish(*many[static_cast<std::size_t>(i)]);
+    EXPECT_EQ(many[static_cast<std::size_t>(i)]->end->status, i);
+  }
+  const auto began = std::chrono::steady_clock::now();
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_EQ(machine->run(GuestMachine::process({"true"}))->end->status, 0);
+  }
+  GTEST_LOG_(INFO) << "exec of true: "
+                   << std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() -
+                                                                began)
+                              .count() /
+                          50
+                   << " ms";
+  EXPECT_THAT(machine->processes(), IsOkAnd(ElementsAre(1)));
+}
+
+// --- images that mean harm ---
+
+TEST_F(GuestTest, HostileImageIsContained) {
+  const std::string base = directory.path("hostile");
+  ASSERT_THAT(make_base_image(directory, base,
+                              [](const std::string& tree) {
+                                namespace fs = std::filesystem;
+                                fs::remove_all(tree + "/proc");
+                                fs::remove_all(tree + "/dev");
+                                fs::remove_all(tree + "/sys");
+                                fs::remove(tree + "/etc/passwd");
+                                fs::create_symlink("/var/proc", tree + "/proc");
+                                fs::create_symlink("../../../../run/devices", tree + "/dev");
+                                fs::create_symlink("../run/systemd/resolve/stub-resolv.conf",
+                                                   tree + "/etc/resolv.conf");
+                                fs::create_symlink("/proc/self/fd/5", tree + "/etc/hostname");
+                                ::mkfifo((tree + "/etc/hosts").c_str(), 0644);
+                                ::mkfifo((tree + "/etc/passwd").c_str(), 0644);
+                              }),
+              IsOk());
+  auto plan = GuestMachine::plan({"sh", "-c",
+                                  "cat /etc/hosts /etc/resolv.conf; echo > /dev/null; "
+                                  "cat /proc/self/comm; ls /proc/self/fd | wc -l"});
+  for (const char* path : {"/etc/hosts", "/etc/resolv.conf"}) {
+    auto& file = *plan.add_files();
+    file.set_path(path);
+    file.set_content(std::string(path) + "\n");
+  }
+  boot({.base = base, .scratch = ""});
+  first = machine->start(plan);
+  ASSERT_EQ(first->outcome.failure, StartFailure::None) << first->outcome.message;
+  machine->finish(*first);
+  EXPECT_EQ(first->out, "/etc/hosts\n/etc/resolv.conf\ncat\n4\n") << first->err;
+}
+
+TEST_F(GuestTest, FileWhereTheImageHasADirectoryIsAClearError) {
+  const std::string base = directory.path("odd");
+  ASSERT_THAT(make_base_image(directory, base,
+                              [](const std::string& tree) {
+                                std::filesystem::create_directories(tree + "/etc/hosts");
+                              }),
+              IsOk());
+  auto plan = GuestMachine::plan({"true"});
+  plan.add_files()->set_path("/etc/hosts");
+  boot({.base = base, .scratch = ""});
+  first = machine->start(plan);
+  EXPECT_EQ(first->outcome.failure, StartFailure::Setup);
+  EXPECT_THAT(first->outcome.message, HasSubstr("is a directory in the image"));
+}
+
+// --- network ---
+
+TEST_F(GuestTest, InterfaceIsFoundByItsAddress) {
+  auto plan =
+      GuestMachine::plan({"sh", "-c", "ip addr; ip route; ping -c 1 127.0.0.1 | grep -c ttl"});
+  auto& interface = *plan.mutable_network()->add_interfaces();
+  interface.set_name("uplink0");
+  interface.set_mac_address("02:00:0a:4f:00:02");
+  interface.set_mtu(1400);
+  interface.add_addresses("10.79.0.2/16");
+  interface.add_addresses("fd00:79::2/64");
+  auto& route = *plan.mutable_network()->add_routes();
+  route.set_destination("0.0.0.0/0");
+  route.set_gateway("10.79.0.1");
+  route.set_interface("uplink0");
+  boot({.base = "",
+        .scratch = "",
+        .extra = {"-netdev", "user,id=net,restrict=on", "-device",
+                  "virtio-net-device,netdev=net,mac=02:00:0a:4f:00:02"}});
+  first = machine->start(plan);
+  ASSERT_EQ(first->outcome.failure, StartFailure::None) << first->outcome.message;
+  machine->finish(*first);
+  EXPECT_THAT(first->out,
+              AllOf(HasSubstr("lo: <LOOPBACK,UP"), HasSubstr("127.0.0.1/8"),
+                    HasSubstr("uplink0: <BROADCAST,MULTICAST,UP"), HasSubstr("mtu 1400"),
+                    HasSubstr("inet 10.79.0.2/16 "), HasSubstr("inet6 fd00:79::2/64"),
+                    HasSubstr("default via 10.79.0.1 dev uplink0")));
+  EXPECT_THAT(first->out, EndsWith("\n1\n"));
+}
+
+TEST_F(GuestTest, InterfaceThatIsMissingIsAClearError) {
+  auto plan = GuestMachine::plan({"true"});
+  plan.mutable_network()->add_interfaces()->set_mac_address("02:00:00:00:00:99");
+  boot();
+  first = machine->start(plan);
+  EXPECT_EQ(first->outcome.failure, StartFailure::Setup);
+  EXPECT_THAT(first->outcome.message, HasSubstr("02:00:00:00:00:99"));
+}
+
+}  // namespace
+}  // namespace bulkhead::guest_test
