@@ -9,7 +9,6 @@
 #include <memory>
 #include <optional>
 #include <random>
-#include <span>
 #include <utility>
 
 #include "bulkhead/base/bytes.h"

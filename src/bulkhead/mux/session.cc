@@ -1,11 +1,11 @@
 #include "bulkhead/mux/session.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <limits>
 #include <memory>
 #include <span>
 #include <utility>
@@ -258,7 +258,7 @@ void Session::process() {
     deliver_waiting(id);
   }
   // Rounds of one frame for each stream, until nothing more fits or nobody writes.
-  std::size_t before = output_end_;
+  std::size_t before = 0;
   do {
     before = output_end_;
     for (std::size_t left = turns_.size(); left != 0 && !turns_.empty() && has_room(); --left) {

@@ -138,7 +138,7 @@ Result<std::unique_ptr<Client>> Client::connect(os::EventLoop& loop, const std::
 }
 
 void Client::call_raw(std::string_view service, std::string_view method, std::string payload,
-                      CallOptions options, UnaryDone done) {
+                      const CallOptions& options, UnaryDone done) {
   const auto stream = state_->protocol->call(service, method, std::move(payload), options,
                                              steady_clock::now(), done);
   if (!stream) {
@@ -148,7 +148,7 @@ void Client::call_raw(std::string_view service, std::string_view method, std::st
 }
 
 Result<std::string> Client::call_raw_and_wait(std::string_view service, std::string_view method,
-                                              std::string payload, CallOptions options) {
+                                              std::string payload, const CallOptions& options) {
   os::EventLoop& loop = state_->loop;
   std::optional<Result<std::string>> answer;
   UnaryDone done = [&](Result<std::string> result) {
@@ -169,8 +169,8 @@ Result<std::string> Client::call_raw_and_wait(std::string_view service, std::str
 }
 
 ClientStreamHandle Client::open_stream(std::string_view service, std::string_view method,
-                                       std::optional<std::string> payload, CallOptions options,
-                                       StreamEvents events) {
+                                       std::optional<std::string> payload,
+                                       const CallOptions& options, StreamEvents events) {
   const auto stream = state_->protocol->open(service, method, std::move(payload), options,
                                              steady_clock::now(), events);
   if (!stream) {
@@ -183,7 +183,7 @@ ClientStreamHandle Client::open_stream(std::string_view service, std::string_vie
 }
 
 ClientStreamHandle Client::open_upload(std::string_view service, std::string_view method,
-                                       CallOptions options, UnaryDone done) {
+                                       const CallOptions& options, UnaryDone done) {
   const auto stream =
       state_->protocol->open_upload(service, method, options, steady_clock::now(), done);
   if (!stream) {

@@ -39,8 +39,8 @@ class Client {
   /// breaks, Corrupt for an answer that cannot be read, and whatever code the server answers.
   template <class Response, class Request>
   void call(std::string_view service, std::string_view method, const Request& request,
-            CallOptions options, std::move_only_function<void(Result<Response>)> done) {
-    call_raw(service, method, serialize(request), std::move(options),
+            const CallOptions& options, std::move_only_function<void(Result<Response>)> done) {
+    call_raw(service, method, serialize(request), options,
              [done = std::move(done)](Result<std::string> payload) mutable {
                done(parse_result<Response>(std::move(payload)));
              });
@@ -50,31 +50,30 @@ class Client {
   /// inside the loop's run() or a callback. Stopping the loop ends the wait with Cancelled.
   template <class Response, class Request>
   Result<Response> call_and_wait(std::string_view service, std::string_view method,
-                                 const Request& request, CallOptions options) {
-    return parse_result<Response>(
-        call_raw_and_wait(service, method, serialize(request), std::move(options)));
+                                 const Request& request, const CallOptions& options) {
+    return parse_result<Response>(call_raw_and_wait(service, method, serialize(request), options));
   }
 
   void call_raw(std::string_view service, std::string_view method, std::string payload,
-                CallOptions options, UnaryDone done);
+                const CallOptions& options, UnaryDone done);
   Result<std::string> call_raw_and_wait(std::string_view service, std::string_view method,
-                                        std::string payload, CallOptions options);
+                                        std::string payload, const CallOptions& options);
 
   /// A call whose server streams: with `payload` the request is complete; without, the client
   /// streams too.
   ClientStreamHandle open_stream(std::string_view service, std::string_view method,
-                                 std::optional<std::string> payload, CallOptions options,
+                                 std::optional<std::string> payload, const CallOptions& options,
                                  StreamEvents events);
 
   /// A call whose client streams and whose server answers once.
   ClientStreamHandle open_upload(std::string_view service, std::string_view method,
-                                 CallOptions options, UnaryDone done);
+                                 const CallOptions& options, UnaryDone done);
 
   template <class Response>
   ClientStreamHandle open_upload(std::string_view service, std::string_view method,
-                                 CallOptions options,
+                                 const CallOptions& options,
                                  std::move_only_function<void(Result<Response>)> done) {
-    return open_upload(service, method, std::move(options),
+    return open_upload(service, method, options,
                        UnaryDone([done = std::move(done)](Result<std::string> payload) mutable {
                          done(parse_result<Response>(std::move(payload)));
                        }));

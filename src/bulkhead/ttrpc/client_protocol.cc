@@ -111,7 +111,7 @@ Result<StreamId> ClientProtocol::open_upload(std::string_view service, std::stri
   return stream;
 }
 
-Result<> ClientProtocol::write(StreamId stream, std::string payload) {
+Result<> ClientProtocol::write(StreamId stream, std::string_view payload) {
   const auto found = calls_.find(stream);
   if (found == calls_.end()) {
     return fail(ErrorCode::Unavailable, "stream {}: the call is over", stream);
@@ -248,12 +248,12 @@ void ClientProtocol::expire(SteadyTime now) {
   }
 }
 
-Result<> ClientStreamHandle::write(std::string payload) {
+Result<> ClientStreamHandle::write(std::string_view payload) {
   const auto protocol = protocol_.lock();
   if (protocol == nullptr) {
     return Error(ErrorCode::Unavailable, "the connection is closed");
   }
-  return protocol->write(stream_, std::move(payload));
+  return protocol->write(stream_, payload);
 }
 
 Result<> ClientStreamHandle::close_send() {

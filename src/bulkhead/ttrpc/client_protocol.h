@@ -54,7 +54,7 @@ class ClientProtocol : public std::enable_shared_from_this<ClientProtocol> {
                                const CallOptions& options, SteadyTime now, UnaryDone& done);
 
   /// Errors: Unavailable when the call is over, FailedPrecondition after close_send().
-  Result<> write(StreamId stream, std::string payload);
+  Result<> write(StreamId stream, std::string_view payload);
   Result<> close_send(StreamId stream);
   void cancel(StreamId stream);
 
@@ -103,7 +103,7 @@ class ClientStreamHandle {
   ClientStreamHandle(std::weak_ptr<ClientProtocol> protocol, StreamId stream)
       : protocol_(std::move(protocol)), stream_(stream) {}
 
-  Result<> write(std::string payload);
+  Result<> write(std::string_view payload);
   Result<> close_send();
   void cancel();
 
