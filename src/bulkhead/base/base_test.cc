@@ -1,4 +1,6 @@
+#include <cerrno>
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <string_view>
 

@@ -105,6 +105,7 @@ Error Error::from_errno(std::string_view what, std::source_location where) {
 }
 
 Error Error::from_errno(int os_error, std::string_view what, std::source_location where) {
+  // NOLINTNEXTLINE(misc-include-cleaner): a GNU extension of <cstring>
   const char* description = ::strerrordesc_np(os_error);
   std::string message(what);
   message += ": ";
