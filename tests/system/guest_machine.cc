@@ -96,7 +96,7 @@ void make_tree(const std::string& tree) {
   fs::permissions(tree + "/bin/orphan", fs::perms(0755));
   std::ofstream(tree + "/bin/plain") << "#!/bin/sh\n";
   fs::permissions(tree + "/bin/plain", fs::perms(0644));
-  fs::permissions(tree + "/bin/busybox", fs::perms(04755));
+  fs::permissions(tree + "/bin/busybox", fs::perms(0755));
 }
 
 agent_client::StartOutcome outcome_of(Result<agent_client::StartOutcome> answer) {
@@ -164,7 +164,7 @@ Result<std::unique_ptr<GuestMachine>> GuestMachine::boot(const Options& options)
       "-accel",
       "tcg",
       "-cpu",
-      "max,-erms",
+      "max,-erms,-fsrm,family=15,model=4,stepping=0",
       "-m",
       "256M",
       "-smp",

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstddef>
@@ -26,6 +27,7 @@
 #include "bulkhead/guest/mount_options.h"
 #include "bulkhead/guest/root_path.h"
 #include "bulkhead/guest/sysctl.h"
+#include "bulkhead/os/file.h"
 #include "bulkhead/os/file_info.h"
 #include "bulkhead/os/io.h"
 #include "bulkhead/os/mount.h"
@@ -79,14 +81,27 @@ Result<os::UniqueFd> open_root() { return os::open_file("/", O_PATH | O_DIRECTOR
 
 std::string generated_file(int index) { return fmt::format("{}/{}", kFilesDirectory, index); }
 
-/// Detached binds of the generated files, in order: they are attached when their places exist.
-Result<std::vector<os::UniqueFd>> clone_generated_files(int count) {
-  std::vector<os::UniqueFd> clones;
-  for (int i = 0; i < count; ++i) {
-    const os::UniqueFd file = BH_TRY(os::open_file(generated_file(i), O_PATH));
-    clones.push_back(BH_TRY(os::clone_tree(file.get())));
+Result<os::UniqueFd> clone_file(const std::string& path) {
+  const os::UniqueFd file = BH_TRY(os::open_file(path, O_PATH));
+  return os::clone_tree(file.get());
+}
+
+/// Detached binds of files of PID 1's, taken while they are in view. One for each use: a detached
+/// mount cannot be copied.
+struct Binds {
+  std::vector<os::UniqueFd> files;         ///< generated, as in the plan
+  std::vector<os::UniqueFd> null_devices;  ///< for masked paths
+};
+
+Result<Binds> take_binds(const agent::v1::StartRequest& plan) {
+  Binds binds;
+  for (int i = 0; i < plan.files_size(); ++i) {
+    binds.files.push_back(BH_TRY(clone_file(generated_file(i))));
   }
-  return clones;
+  for (int i = 0; i < plan.masked_paths_size(); ++i) {
+    binds.null_devices.push_back(BH_TRY(clone_file("/dev/null")));
+  }
+  return binds;
 }
 
 Result<> mount_planned(int root, const PlannedMount& mount) {
@@ -139,7 +154,7 @@ struct DeviceLink {
 constexpr std::array kLinks = {
     DeviceLink{"fd", "/proc/self/fd"},       DeviceLink{"stdin", "/proc/self/fd/0"},
     DeviceLink{"stdout", "/proc/self/fd/1"}, DeviceLink{"stderr", "/proc/self/fd/2"},
-    DeviceLink{"core", "/proc/kcore"},       DeviceLink{"ptmx", "pts/ptmx"},
+    DeviceLink{"ptmx", "pts/ptmx"},
 };
 
 Result<> tolerate_existing(Result<> made) {
@@ -148,13 +163,8 @@ Result<> tolerate_existing(Result<> made) {
 
 /// Only where the plan has mounted a /dev: an image's own directory is left as it is.
 Result<> populate_dev(int root, const std::vector<PlannedMount>& mounts) {
-  const PlannedMount* dev = nullptr;
-  for (const PlannedMount& mount : mounts) {
-    if (mount.destination == "/dev") {
-      dev = &mount;
-    }
-  }
-  if (dev == nullptr) {
+  const auto dev = std::ranges::find(mounts, "/dev", &PlannedMount::destination);
+  if (dev == mounts.end()) {
     return {};
   }
   const os::UniqueFd directory = BH_TRY(os::open_in_root(root, "/dev", O_RDONLY | O_DIRECTORY));
@@ -165,20 +175,13 @@ Result<> populate_dev(int root, const std::vector<PlannedMount>& mounts) {
   for (const DeviceLink& link : kLinks) {
     BH_TRY(tolerate_existing(os::make_symlink_at(directory.get(), link.name, link.target)));
   }
+  if (os::path_exists("/proc/kcore")) {
+    BH_TRY(tolerate_existing(os::make_symlink_at(directory.get(), "core", "/proc/kcore")));
+  }
   if ((BH_TRY(parse_mount_options(dev->options)).flags & MS_RDONLY) != 0) {
     BH_TRY(os::set_mount_attributes(directory.get(), kReadOnly, os::TreeDepth::One));
   }
   return {};
-}
-
-/// The null device that this container has; what covers masked files must be one.
-Result<os::UniqueFd> open_null_device(int root) {
-  os::UniqueFd device = BH_TRY(os::open_in_root(root, "/dev/null", O_PATH | O_NOFOLLOW));
-  const os::FileInfo info = BH_TRY(os::file_info(device.get()));
-  if (!S_ISCHR(info.mode) || info.special != ::makedev(1, 3)) {
-    return fail(ErrorCode::FailedPrecondition, "/dev/null: not the null device");
-  }
-  return device;
 }
 
 /// Nothing when it does not exist, which is fine for what is to be masked or read-only.
@@ -190,7 +193,8 @@ Result<os::UniqueFd> open_if_there(int root, const std::string& path) {
   return opened;
 }
 
-Result<> mask(int root, const std::string& path) {
+/// `null_device` is a detached bind of it.
+Result<> mask(int root, const std::string& path, int null_device) {
   const os::UniqueFd target = BH_TRY(open_if_there(root, path));
   if (!target.is_open()) {
     return {};
@@ -203,9 +207,7 @@ Result<> mask(int root, const std::string& path) {
                       .flags = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
                       .data = "size=0,nr_inodes=2"});
   }
-  const os::UniqueFd null_device = BH_TRY(open_null_device(root));
-  const os::UniqueFd cover = BH_TRY(os::clone_tree(null_device.get()));
-  return os::attach_mount(cover.get(), target.get());
+  return os::attach_mount(null_device, target.get());
 }
 
 Result<> make_read_only(int root, const std::string& path) {
@@ -216,6 +218,11 @@ Result<> make_read_only(int root, const std::string& path) {
   const os::UniqueFd copy = BH_TRY(os::clone_tree(target.get(), os::TreeDepth::Recursive));
   BH_TRY(os::set_mount_attributes(copy.get(), kReadOnly, os::TreeDepth::Recursive));
   return os::attach_mount(copy.get(), target.get());
+}
+
+Result<> bind_file(int root, const std::string& path, const os::UniqueFd& file) {
+  const os::UniqueFd target = BH_TRY(open_or_make_in_root(root, path, TargetKind::File));
+  return os::attach_mount(file.get(), target.get());
 }
 
 }  // namespace
@@ -254,7 +261,7 @@ Result<> set_up_namespaces(const agent::v1::StartRequest& plan) {
 }
 
 Result<> enter_container_root(const agent::v1::StartRequest& plan) {
-  const std::vector<os::UniqueFd> files = BH_TRY(clone_generated_files(plan.files_size()));
+  const Binds binds = BH_TRY(take_binds(plan));
   BH_TRY(os::change_directory(kContainerRoot));
   BH_TRY(os::pivot_to_current_directory());
   const os::UniqueFd root = BH_TRY(open_root());
@@ -264,10 +271,16 @@ Result<> enter_container_root(const agent::v1::StartRequest& plan) {
   }
   BH_TRY(populate_dev(root.get(), mounts).context("/dev"));
   for (int i = 0; i < plan.files_size(); ++i) {
-    const os::UniqueFd target =
-        BH_TRY(open_or_make_in_root(root.get(), plan.files(i).path(), TargetKind::File));
-    BH_TRY(os::attach_mount(files[static_cast<std::size_t>(i)].get(), target.get())
+    BH_TRY(bind_file(root.get(), plan.files(i).path(), binds.files[static_cast<std::size_t>(i)])
                .context(quote(plan.files(i).path())));
+  }
+  for (const std::string& path : plan.readonly_paths()) {
+    BH_TRY(make_read_only(root.get(), path).context("read-only path " + quote(path)));
+  }
+  for (int i = 0; i < plan.masked_paths_size(); ++i) {
+    BH_TRY(mask(root.get(), plan.masked_paths(i),
+                binds.null_devices[static_cast<std::size_t>(i)].get())
+               .context("masked path " + quote(plan.masked_paths(i))));
   }
   return os::change_directory("/");
 }
@@ -280,19 +293,10 @@ Result<> bind_console(int terminal) {
   return os::attach_mount(console.get(), target.get()).context("/dev/console");
 }
 
-Result<> restrict_paths(const agent::v1::StartRequest& plan) {
+Result<> seal_root() {
   const os::UniqueFd root = BH_TRY(open_root());
-  for (const std::string& path : plan.readonly_paths()) {
-    BH_TRY(make_read_only(root.get(), path).context("read-only path " + quote(path)));
-  }
-  for (const std::string& path : plan.masked_paths()) {
-    BH_TRY(mask(root.get(), path).context("masked path " + quote(path)));
-  }
-  if (plan.readonly_root()) {
-    BH_TRY(os::set_mount_attributes(root.get(), kReadOnly, os::TreeDepth::One)
-               .context("read-only root"));
-  }
-  return os::change_directory("/");
+  return os::set_mount_attributes(root.get(), kReadOnly, os::TreeDepth::One)
+      .context("read-only root");
 }
 
 }  // namespace bulkhead::guest

@@ -19,14 +19,15 @@ Result<> write_generated_files(const agent::v1::StartRequest& plan);
 /// PID 1's /proc is still in view.
 Result<> set_up_namespaces(const agent::v1::StartRequest& plan);
 
-/// Enters the root and mounts what the plan says, or what docker mounts when it says nothing.
-/// After it "/" is the container's root, and nothing of PID 1's is left in view.
+/// Enters the root, mounts what the plan says, or what docker mounts when it says nothing, and
+/// covers masked and read-only paths. After it "/" is the container's root, and nothing of PID 1's
+/// is left in view.
 Result<> enter_container_root(const agent::v1::StartRequest& plan);
 
 /// The terminal becomes /dev/console.
 Result<> bind_console(int terminal);
 
-/// Masked and read-only paths, and the root itself if it is to be read-only. Last.
-Result<> restrict_paths(const agent::v1::StartRequest& plan);
+/// The root becomes read-only. Last.
+Result<> seal_root();
 
 }  // namespace bulkhead::guest

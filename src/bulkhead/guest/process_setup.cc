@@ -267,7 +267,9 @@ void run_child(const ChildPlan& plan) {
   if (plan.start != nullptr) {
     require(make_working_directory(root.get(), directory),
             StartFailure::START_FAILURE_WORKING_DIRECTORY);
-    require(restrict_paths(*plan.start));
+    if (plan.start->readonly_root()) {
+      require(seal_root());
+    }
   }
   require(own_standard_descriptors(identity.user, process.terminal()));
   require(set_limits(process));
