@@ -1,0 +1,21 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include "bulkhead/base/result.h"
+#include "bulkhead/os/unique_fd.h"
+
+// What a process arranges for itself when it starts.
+
+namespace bulkhead::os {
+
+pid_t own_pid();
+
+/// Until the next exec. A child spawned by os::spawn starts with the default again.
+Result<> ignore_signal(int signal);
+
+/// Takes over a descriptor that the parent passed by its number, and makes it close-on-exec.
+/// Errors: Invalid when it is not open.
+Result<UniqueFd> take_inherited(int fd);
+
+}  // namespace bulkhead::os
