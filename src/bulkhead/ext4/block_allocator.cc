@@ -1,0 +1,67 @@
+#include "bulkhead/ext4/block_allocator.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <iterator>
+
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/result.h"
+
+namespace bulkhead::ext4 {
+
+Result<BlockRun> BlockAllocator::allocate(std::uint32_t wanted) {
+  if (cursor_ < limit_) {
+    const BlockRun run{
+        cursor_, static_cast<std::uint32_t>(std::min<std::uint64_t>(wanted, limit_ - cursor_))};
+    cursor_ = run.end();
+    return run;
+  }
+  const auto hole = holes_.begin();
+  if (hole == holes_.end()) {
+    return fail(ErrorCode::NoSpace, "the image is full: {} blocks", limit_);
+  }
+  const BlockRun run{hole->first,
+                     static_cast<std::uint32_t>(std::min<std::uint64_t>(wanted, hole->second))};
+  const std::uint64_t rest = hole->second - run.count;
+  holes_.erase(hole);
+  if (rest > 0) {
+    holes_.emplace(run.end(), rest);
+  }
+  free_below_end_ -= run.count;
+  return run;
+}
+
+Result<BlockRun> BlockAllocator::allocate_at_end(std::uint64_t count) {
+  if (count > limit_ - std::min(cursor_, limit_) || count > UINT32_MAX) {
+    return fail(ErrorCode::NoSpace, "the image is full: {} blocks", limit_);
+  }
+  const BlockRun run{cursor_, static_cast<std::uint32_t>(count)};
+  cursor_ += count;
+  return run;
+}
+
+void BlockAllocator::free(const BlockRun& run) {
+  if (run.count == 0) {
+    return;
+  }
+  free_below_end_ += run.count;
+  auto hole = holes_.emplace(run.start, run.count).first;
+  if (const auto after = std::next(hole); after != holes_.end() && run.end() == after->first) {
+    hole->second += after->second;
+    holes_.erase(after);
+  }
+  if (hole != holes_.begin()) {
+    if (const auto before = std::prev(hole); before->first + before->second == hole->first) {
+      before->second += hole->second;
+      holes_.erase(hole);
+      hole = before;
+    }
+  }
+  if (hole->first + hole->second == cursor_) {
+    cursor_ = hole->first;
+    free_below_end_ -= hole->second;
+    holes_.erase(hole);
+  }
+}
+
+}  // namespace bulkhead::ext4

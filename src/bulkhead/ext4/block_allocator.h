@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "bulkhead/base/result.h"
+
+namespace bulkhead::ext4 {
+
+/// A run of blocks.
+struct BlockRun {
+  std::uint64_t start = 0;
+  std::uint32_t count = 0;
+
+  [[nodiscard]] std::uint64_t end() const { return start + count; }
+
+  bool operator==(const BlockRun&) const = default;
+};
+
+/// Gives out blocks in ascending order, so that a stream of files becomes a stream of writes; what
+/// was freed is used again only when the end is reached.
+class BlockAllocator {
+ public:
+  /// Blocks from `first` up to `limit`, exclusive.
+  BlockAllocator(std::uint64_t first, std::uint64_t limit) : cursor_(first), limit_(limit) {}
+
+  /// A run of 1 to `wanted` blocks. `wanted` is at least 1.
+  /// Errors: NoSpace.
+  Result<BlockRun> allocate(std::uint32_t wanted);
+
+  /// One run of `count` blocks at the end. Errors: NoSpace.
+  Result<BlockRun> allocate_at_end(std::uint64_t count);
+
+  void free(const BlockRun& run);
+
+  /// The first block never given out, or freed up to there.
+  [[nodiscard]] std::uint64_t end() const { return cursor_; }
+
+  /// Free runs below end(): start and number of blocks.
+  [[nodiscard]] const std::map<std::uint64_t, std::uint64_t>& holes() const { return holes_; }
+
+  [[nodiscard]] std::uint64_t free_below_end() const { return free_below_end_; }
+
+ private:
+  std::uint64_t cursor_;
+  std::uint64_t limit_;
+  std::uint64_t free_below_end_ = 0;
+  std::map<std::uint64_t, std::uint64_t> holes_;
+};
+
+}  // namespace bulkhead::ext4

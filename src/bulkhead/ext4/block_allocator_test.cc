@@ -1,0 +1,53 @@
+#include "bulkhead/ext4/block_allocator.h"
+
+#include <gtest/gtest.h>
+
+#include "bulkhead/base/testing.h"
+
+namespace bulkhead::ext4 {
+namespace {
+
+TEST(BlockAllocator, GivesOutAscendingRuns) {
+  BlockAllocator allocator(10, 30);
+  EXPECT_THAT(allocator.allocate(5), IsOkAnd(BlockRun{10, 5}));
+  EXPECT_THAT(allocator.allocate(100), IsOkAnd(BlockRun{15, 15}));
+  EXPECT_THAT(allocator.allocate(1), IsError(ErrorCode::NoSpace));
+}
+
+TEST(BlockAllocator, UsesFreedBlocksOnlyWhenTheEndIsReached) {
+  BlockAllocator allocator(0, 20);
+  ASSERT_THAT(allocator.allocate(10), IsOk());
+  allocator.free({2, 3});
+  EXPECT_THAT(allocator.allocate(10), IsOkAnd(BlockRun{10, 10}));
+  EXPECT_EQ(allocator.free_below_end(), 3U);
+  EXPECT_THAT(allocator.allocate(2), IsOkAnd(BlockRun{2, 2}));
+  EXPECT_THAT(allocator.allocate(2), IsOkAnd(BlockRun{4, 1}));
+  EXPECT_THAT(allocator.allocate(1), IsError(ErrorCode::NoSpace));
+  EXPECT_EQ(allocator.free_below_end(), 0U);
+}
+
+TEST(BlockAllocator, JoinsNeighbouringHolesAndGivesTheLastBackToTheEnd) {
+  BlockAllocator allocator(0, 100);
+  ASSERT_THAT(allocator.allocate(50), IsOk());
+  allocator.free({10, 5});
+  allocator.free({20, 5});
+  allocator.free({15, 5});
+  ASSERT_EQ(allocator.holes().size(), 1U);
+  EXPECT_EQ(allocator.holes().at(10), 15U);
+  allocator.free({40, 10});
+  EXPECT_EQ(allocator.end(), 40U);
+  allocator.free({25, 15});
+  EXPECT_EQ(allocator.end(), 10U);
+  EXPECT_TRUE(allocator.holes().empty());
+  EXPECT_EQ(allocator.free_below_end(), 0U);
+}
+
+TEST(BlockAllocator, ReservesARunAtTheEnd) {
+  BlockAllocator allocator(5, 20);
+  EXPECT_THAT(allocator.allocate_at_end(10), IsOkAnd(BlockRun{5, 10}));
+  EXPECT_THAT(allocator.allocate_at_end(6), IsError(ErrorCode::NoSpace));
+  EXPECT_THAT(allocator.allocate_at_end(5), IsOk());
+}
+
+}  // namespace
+}  // namespace bulkhead::ext4

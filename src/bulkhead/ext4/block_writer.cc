@@ -1,0 +1,51 @@
+#include "bulkhead/ext4/block_writer.h"
+
+#include <cstddef>
+#include <cstdint>
+
+#include "bulkhead/base/bytes.h"
+#include "bulkhead/base/result.h"
+#include "bulkhead/ext4/on_disk.h"
+
+namespace bulkhead::ext4 {
+namespace {
+
+// Small files are gathered up to this; larger pieces go to the device as they are.
+constexpr std::size_t kBufferBytes = std::size_t{256} << 10U;
+constexpr std::size_t kDirectBytes = std::size_t{64} << 10U;
+
+}  // namespace
+
+Result<> BlockWriter::write(std::uint64_t offset, Bytes data) {
+  if (data.empty()) {
+    return {};
+  }
+  if (offset != buffer_offset_ + buffer_.size() || buffer_.size() + data.size() > kBufferBytes) {
+    BH_TRY(flush());
+  }
+  if (buffer_.empty() && data.size() >= kDirectBytes && data.size() % kBlockSize == 0) {
+    return device_->write(offset, data);
+  }
+  if (buffer_.empty()) {
+    buffer_.reserve(kBufferBytes);
+    buffer_offset_ = offset;
+  }
+  buffer_.insert(buffer_.end(), data.begin(), data.end());
+  buffer_.resize((buffer_.size() + kBlockSize - 1) / kBlockSize * kBlockSize);
+  return {};
+}
+
+Result<> BlockWriter::flush() {
+  if (!buffer_.empty()) {
+    BH_TRY(device_->write(buffer_offset_, buffer_));
+    buffer_.clear();
+  }
+  return {};
+}
+
+Result<> BlockWriter::discard(std::uint64_t offset, std::uint64_t length) {
+  BH_TRY(flush());
+  return device_->discard(offset, length);
+}
+
+}  // namespace bulkhead::ext4

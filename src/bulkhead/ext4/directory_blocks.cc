@@ -1,0 +1,82 @@
+#include "bulkhead/ext4/directory_blocks.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string_view>
+
+#include "bulkhead/base/bytes.h"
+#include "bulkhead/base/result.h"
+#include "bulkhead/ext4/crc32c.h"
+#include "bulkhead/ext4/extents.h"
+#include "bulkhead/ext4/on_disk.h"
+#include "bulkhead/ext4/tree.h"
+
+namespace bulkhead::ext4 {
+namespace {
+
+constexpr std::size_t kRoom = kBlockSize - sizeof(DirectoryTail);
+
+}  // namespace
+
+Result<> DirectoryBlocks::add(std::string_view name, std::uint32_t inode, std::uint8_t type) {
+  const std::size_t size = (sizeof(DirectoryEntryHead) + name.size() + 3) / 4 * 4;
+  if (used_ + size > kRoom) {
+    BH_TRY(close_block());
+  }
+  DirectoryEntryHead head;
+  head.inode = inode;
+  head.record_length = static_cast<std::uint16_t>(size);
+  head.name_length = static_cast<std::uint8_t>(name.size());
+  head.file_type = type;
+  std::memcpy(content_.data() + used_, &head, sizeof head);
+  std::memcpy(content_.data() + used_ + sizeof head, name.data(), name.size());
+  last_ = used_;
+  used_ += size;
+  return {};
+}
+
+Result<> DirectoryBlocks::finish() { return used_ > 0 ? close_block() : Result<>(); }
+
+Result<> DirectoryBlocks::close_block() {
+  // The last entry reaches to the tail.
+  const le16 rest = static_cast<std::uint16_t>(kRoom - last_);
+  std::memcpy(content_.data() + last_ + offsetof(DirectoryEntryHead, record_length), &rest,
+              sizeof rest);
+  DirectoryTail tail{};
+  tail.record_length = static_cast<std::uint16_t>(sizeof tail);
+  tail.file_type = kTypeChecksum;
+  tail.checksum = crc32c(seed_, std::span(content_).first(kRoom));
+  std::memcpy(content_.data() + kRoom, &tail, sizeof tail);
+  const BlockRun run = BH_TRY(allocator_.allocate(1));
+  BH_TRY(writer_.write(run.start * kBlockSize, content_));
+  append_extent(extents_, {.logical = blocks_, .count = 1, .start = run.start});
+  ++blocks_;
+  content_.fill(std::byte{0});
+  used_ = 0;
+  last_ = 0;
+  return {};
+}
+
+std::uint8_t entry_type(std::uint16_t mode) {
+  switch (mode & kModeTypeMask) {
+    case kModeDirectory:
+      return kTypeDirectory;
+    case kModeSymlink:
+      return kTypeSymlink;
+    case kModeCharacter:
+      return kTypeCharacter;
+    case kModeBlock:
+      return kTypeBlock;
+    case kModeFifo:
+      return kTypeFifo;
+    case kModeSocket:
+      return kTypeSocket;
+    default:
+      return kTypeFile;
+  }
+}
+
+}  // namespace bulkhead::ext4

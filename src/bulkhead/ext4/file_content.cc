@@ -1,0 +1,137 @@
+#include "bulkhead/ext4/file_content.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <span>
+
+#include "bulkhead/base/bytes.h"
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/result.h"
+#include "bulkhead/ext4/block_allocator.h"
+#include "bulkhead/ext4/block_writer.h"
+#include "bulkhead/ext4/extents.h"
+#include "bulkhead/ext4/on_disk.h"
+#include "bulkhead/ext4/tree.h"
+
+namespace bulkhead::ext4 {
+namespace {
+
+constexpr std::uint64_t kMostBlocks = 0xffffffff;  // logical block numbers have 32 bits
+
+/// Whether all bytes are zero. Fast where they are not: most blocks differ in the first bytes.
+bool is_zero(Bytes data) {
+  return data.empty() || (data[0] == std::byte{0} &&
+                          std::memcmp(data.data(), data.data() + 1, data.size() - 1) == 0);
+}
+
+Result<> check_blocks(std::uint64_t blocks) {
+  if (blocks > kMostBlocks) {
+    return fail(ErrorCode::Invalid, "a file of more than 16 TiB");
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<> FileContent::append(Bytes data, BlockAllocator& allocator, BlockWriter& writer) {
+  if (partial_size_ > 0) {
+    const std::size_t take = std::min(data.size(), kBlockSize - partial_size_);
+    std::memcpy(partial_.data() + partial_size_, data.data(), take);
+    partial_size_ += take;
+    data = data.subspan(take);
+    if (partial_size_ < kBlockSize) {
+      return {};
+    }
+    BH_TRY(write_partial(allocator, writer));
+  }
+  const std::size_t whole = data.size() / kBlockSize * kBlockSize;
+  BH_TRY(write_blocks(data.first(whole), allocator, writer));
+  const Bytes rest = data.subspan(whole);
+  std::ranges::copy(rest, partial_.begin());
+  partial_size_ = rest.size();
+  return {};
+}
+
+Result<> FileContent::append_hole(std::uint64_t length, BlockAllocator& allocator,
+                                  BlockWriter& writer) {
+  if (partial_size_ > 0) {
+    const auto take =
+        static_cast<std::size_t>(std::min<std::uint64_t>(length, kBlockSize - partial_size_));
+    std::fill_n(partial_.begin() + static_cast<std::ptrdiff_t>(partial_size_), take, std::byte{0});
+    partial_size_ += take;
+    length -= take;
+    if (partial_size_ < kBlockSize) {
+      return {};
+    }
+    BH_TRY(write_partial(allocator, writer));
+  }
+  BH_TRY(check_blocks(block_ + length / kBlockSize));
+  block_ += length / kBlockSize;
+  partial_size_ = static_cast<std::size_t>(length % kBlockSize);
+  std::fill_n(partial_.begin(), partial_size_, std::byte{0});
+  return {};
+}
+
+Result<> FileContent::finish(Node& node, BlockAllocator& allocator, BlockWriter& writer) {
+  const std::uint64_t size = block_ * kBlockSize + partial_size_;
+  if (partial_size_ > 0) {
+    BH_TRY(write_partial(allocator, writer));
+  }
+  node.size = size;
+  if (extents_.size() == 1 && extents_.front().logical == 0) {
+    node.start = extents_.front().start;
+    node.run = extents_.front().count;
+  } else if (!extents_.empty()) {
+    node.map = std::make_unique<ExtentMap>();
+    node.map->extents = extents_;
+  }
+  extents_.clear();
+  block_ = 0;
+  return {};
+}
+
+Result<> FileContent::write_partial(BlockAllocator& allocator, BlockWriter& writer) {
+  const std::size_t size = partial_size_;
+  std::fill(partial_.begin() + static_cast<std::ptrdiff_t>(size), partial_.end(), std::byte{0});
+  partial_size_ = 0;
+  return write_blocks(partial_, allocator, writer);
+}
+
+Result<> FileContent::write_blocks(Bytes data, BlockAllocator& allocator, BlockWriter& writer) {
+  while (!data.empty()) {
+    std::size_t size = 0;
+    while (size < data.size() && !is_zero(data.subspan(size, kBlockSize))) {
+      size += kBlockSize;
+    }
+    BH_TRY(write_run(data.first(size), allocator, writer));
+    data = data.subspan(size);
+    while (!data.empty() && is_zero(data.first(kBlockSize))) {
+      BH_TRY(check_blocks(++block_));
+      data = data.subspan(kBlockSize);
+    }
+  }
+  return {};
+}
+
+Result<> FileContent::write_run(Bytes data, BlockAllocator& allocator, BlockWriter& writer) {
+  while (!data.empty()) {
+    const auto wanted =
+        static_cast<std::uint32_t>(std::min<std::size_t>(data.size() / kBlockSize, UINT32_MAX));
+    BH_TRY(check_blocks(block_ + wanted));
+    const BlockRun run = BH_TRY(allocator.allocate(wanted));
+    const std::size_t bytes = std::size_t{run.count} * kBlockSize;
+    // Noted first: an image that fails to take the data is given up anyway.
+    append_extent(
+        extents_,
+        {.logical = static_cast<std::uint32_t>(block_), .count = run.count, .start = run.start});
+    BH_TRY(writer.write(run.start * kBlockSize, data.first(bytes)));
+    block_ += run.count;
+    data = data.subspan(bytes);
+  }
+  return {};
+}
+
+}  // namespace bulkhead::ext4

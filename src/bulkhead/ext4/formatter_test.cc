@@ -1,0 +1,222 @@
+#include "bulkhead/ext4/formatter.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "bulkhead/base/bytes.h"
+#include "bulkhead/base/testing.h"
+#include "bulkhead/ext4/crc32c.h"
+#include "bulkhead/ext4/device.h"
+#include "bulkhead/ext4/on_disk.h"
+#include "bulkhead/os/file_space.h"
+#include "bulkhead/os/io.h"
+
+// What other programs think of the images is in tests/system/ext4_oracle.
+
+namespace bulkhead::ext4 {
+namespace {
+
+constexpr std::uint64_t kMebibyte = 1U << 20U;
+
+Superblock superblock_of(const MemoryDevice& device) {
+  const std::vector<std::byte> bytes = device.read(kSuperblockOffset, sizeof(Superblock));
+  Superblock super;
+  std::memcpy(&super, bytes.data(), sizeof super);
+  return super;
+}
+
+class FormatterTest : public testing::Test {
+ protected:
+  void SetUp() override { restart({}); }
+
+  void restart(const FormatOptions& options) {
+    auto created = Formatter::create(device, options);
+    ASSERT_THAT(created, IsOk());
+    formatter.emplace(std::move(*created));
+  }
+
+  Result<> file(std::string_view path, std::string_view content) {
+    BH_TRY(formatter->begin_file(path, {}));
+    BH_TRY(formatter->append(as_bytes(content)));
+    return formatter->end_file();
+  }
+
+  Result<FormatResult> finish() { return std::move(*formatter).finish(); }
+
+  MemoryDevice device;
+  std::optional<Formatter> formatter;
+};
+
+TEST_F(FormatterTest, WritesASuperblockWithAChecksum) {
+  ASSERT_THAT(file("etc/hostname", "bulkhead"), IsOk());
+  const auto result = finish();
+  ASSERT_THAT(result, IsOk());
+  EXPECT_EQ(result->inodes, 12U);
+  EXPECT_EQ(device.size(), result->size_bytes);
+  const Superblock super = superblock_of(device);
+  EXPECT_EQ(super.magic, 0xef53);
+  EXPECT_EQ(super.checksum, crc32c(0xffffffff, object_bytes(super).first(1020)));
+  EXPECT_EQ(std::uint64_t{super.blocks_count_lo} * kBlockSize, result->size_bytes);
+}
+
+TEST_F(FormatterTest, WritesNoSuperblockBeforeTheEnd) {
+  ASSERT_THAT(file("f", std::string(1U << 20U, 'x')), IsOk());
+  formatter.reset();
+  EXPECT_NE(superblock_of(device).magic, 0xef53);
+}
+
+TEST_F(FormatterTest, MakesTheSameBytesFromTheSameInput) {
+  const auto build = [&] {
+    MemoryDevice fresh;
+    auto made = Formatter::create(fresh, {});
+    EXPECT_THAT(made->make_directory("a", {}), IsOk());
+    EXPECT_THAT(made->begin_file("a/f", {}), IsOk());
+    EXPECT_THAT(made->append(as_bytes("content")), IsOk());
+    const auto result = std::move(*made).finish();
+    return fresh.read(0, result->size_bytes);
+  };
+  EXPECT_TRUE(build() == build());
+}
+
+TEST_F(FormatterTest, LeavesOutBlocksOfZeros) {
+  ASSERT_THAT(file("zeros", std::string(64 * kMebibyte, '\0')), IsOk());
+  ASSERT_THAT(formatter->begin_file("hole", {}), IsOk());
+  ASSERT_THAT(formatter->append(as_bytes("x")), IsOk());
+  ASSERT_THAT(formatter->append_hole(std::uint64_t{100} << 30U), IsOk());
+  ASSERT_THAT(formatter->append(as_bytes("y")), IsOk());
+  const auto result = finish();
+  ASSERT_THAT(result, IsOk());
+  EXPECT_LT(result->used_bytes, kMebibyte);
+}
+
+TEST_F(FormatterTest, FreesBlocksOfReplacedFiles) {
+  restart({.size_bytes = 4 * kMebibyte});
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_THAT(file("f", std::string(kMebibyte, static_cast<char>('a' + i))), IsOk()) << i;
+  }
+  ASSERT_THAT(formatter->remove("f"), IsOk());
+  ASSERT_THAT(file("d/e/f", std::string(2 * kMebibyte, 'x')), IsOk());
+  ASSERT_THAT(file("d", std::string(2 * kMebibyte, 'y')), IsOk());
+  ASSERT_THAT(finish(), IsOk());
+}
+
+TEST_F(FormatterTest, FailsWithNoSpaceWhenFull) {
+  restart({.size_bytes = 2 * kMebibyte});
+  EXPECT_THAT(file("f", std::string(3 * kMebibyte, 'x')), IsError(ErrorCode::NoSpace));
+  restart({.limit_bytes = 2 * kMebibyte});
+  EXPECT_THAT(file("f", std::string(3 * kMebibyte, 'x')), IsError(ErrorCode::NoSpace));
+  restart({.size_bytes = 2 * kMebibyte, .bytes_per_inode = 1U << 20U});
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_THAT(file("f" + std::to_string(i), ""), IsOk());
+  }
+  EXPECT_THAT(finish(), IsError(ErrorCode::NoSpace));
+}
+
+TEST_F(FormatterTest, ReplacesByTheRulesOfLayers) {
+  ASSERT_THAT(file("d/f", "1"), IsOk());
+  ASSERT_THAT(formatter->make_directory("d", {.permissions = 0700}), IsOk());
+  EXPECT_TRUE(formatter->exists("d/f"));
+  ASSERT_THAT(formatter->make_symlink("d", "elsewhere", {}), IsOk());
+  EXPECT_FALSE(formatter->exists("d/f"));
+  ASSERT_THAT(file("d/f", "2"), IsOk());
+  EXPECT_TRUE(formatter->exists("elsewhere/f"));
+  ASSERT_THAT(formatter->make_directory("d", {}), IsOk());
+  EXPECT_FALSE(formatter->exists("d/f"));
+  EXPECT_TRUE(formatter->exists("elsewhere/f"));
+  EXPECT_THAT(file("", "root"), IsError(ErrorCode::Invalid));
+  ASSERT_THAT(finish(), IsOk());
+}
+
+TEST_F(FormatterTest, WhitesOutOnlyLowerLayers) {
+  ASSERT_THAT(file("d/lower", ""), IsOk());
+  ASSERT_THAT(file("d/sub/lower", ""), IsOk());
+  ASSERT_THAT(file("d/gone/lower", ""), IsOk());
+  formatter->begin_layer();
+  ASSERT_THAT(file("d/sub/upper", ""), IsOk());
+  ASSERT_THAT(file("d/upper", ""), IsOk());
+  ASSERT_THAT(formatter->white_out_children("d"), IsOk());
+  ASSERT_THAT(file("d/later", ""), IsOk());
+  for (const char* gone : {"d/lower", "d/sub/lower", "d/gone"}) {
+    EXPECT_FALSE(formatter->exists(gone)) << gone;
+  }
+  for (const char* kept : {"d/upper", "d/sub/upper", "d/later"}) {
+    EXPECT_TRUE(formatter->exists(kept)) << kept;
+  }
+  ASSERT_THAT(formatter->white_out("d/upper"), IsOk());
+  EXPECT_TRUE(formatter->exists("d/upper"));
+  formatter->begin_layer();
+  ASSERT_THAT(formatter->white_out("d/upper"), IsOk());
+  EXPECT_FALSE(formatter->exists("d/upper"));
+  ASSERT_THAT(formatter->white_out("not/there"), IsOk());
+  EXPECT_FALSE(formatter->exists("not"));
+  EXPECT_THAT(formatter->white_out(""), IsError(ErrorCode::Invalid));
+  ASSERT_THAT(finish(), IsOk());
+}
+
+TEST_F(FormatterTest, LinksAcrossLayersAndIntoWhatIsReplaced) {
+  ASSERT_THAT(file("a/f", "content"), IsOk());
+  formatter->begin_layer();
+  ASSERT_THAT(formatter->make_hard_link("b/g", "a/f"), IsOk());
+  ASSERT_THAT(formatter->make_hard_link("a", "a/f"), IsOk());  // over the directory it is in
+  EXPECT_TRUE(formatter->exists("a"));
+  EXPECT_FALSE(formatter->exists("a/f"));
+  ASSERT_THAT(formatter->make_hard_link("a", "b/g"), IsOk());  // to itself
+  EXPECT_THAT(formatter->make_hard_link("x", "absent"), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(formatter->make_hard_link("x", "b"), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(formatter->make_hard_link("x", ""), IsError(ErrorCode::Invalid));
+  ASSERT_THAT(finish(), IsOk());
+}
+
+TEST_F(FormatterTest, LimitsLinksOfOneFile) {
+  ASSERT_THAT(file("f", ""), IsOk());
+  for (std::uint32_t i = 1; i < kMaxLinks; ++i) {
+    ASSERT_THAT(formatter->make_hard_link("l" + std::to_string(i), "f"), IsOk());
+  }
+  EXPECT_THAT(formatter->make_hard_link("one-more", "f"), IsError(ErrorCode::ResourceExhausted));
+}
+
+TEST_F(FormatterTest, ChecksSymlinksDevicesAndState) {
+  EXPECT_THAT(formatter->make_symlink("s", "", {}), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(formatter->make_symlink("s", std::string(4096, 't'), {}),
+              IsError(ErrorCode::Invalid));
+  EXPECT_THAT(formatter->make_symlink("s", std::string_view("a\0b", 3), {}),
+              IsError(ErrorCode::Invalid));
+  EXPECT_THAT(formatter->make_node("n", NodeType::BlockDevice, {4096, 0}, {}),
+              IsError(ErrorCode::Invalid));
+  EXPECT_THAT(formatter->make_node("n", NodeType::BlockDevice, {0, 1U << 20U}, {}),
+              IsError(ErrorCode::Invalid));
+  EXPECT_THAT(formatter->append(as_bytes("x")), IsError(ErrorCode::FailedPrecondition));
+}
+
+TEST_F(FormatterTest, RefusesOptionsThatMakeNoFileSystem) {
+  EXPECT_THAT(Formatter::create(device, {.size_bytes = 4096}), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(Formatter::create(device, {.label = "longer than sixteen"}),
+              IsError(ErrorCode::Invalid));
+  EXPECT_THAT(Formatter::create(device, {.journal_bytes = 16 * kMebibyte}),
+              IsError(ErrorCode::Invalid));
+  EXPECT_THAT(Formatter::create(device, {.size_bytes = 64 * kMebibyte, .journal_bytes = 4096}),
+              IsError(ErrorCode::Invalid));
+  EXPECT_THAT(
+      Formatter::create(device, {.size_bytes = 8 * kMebibyte, .journal_bytes = 16 * kMebibyte}),
+      IsError(ErrorCode::NoSpace));
+}
+
+TEST(FormatScratch, WritesAFewBlocksOfASparseFile) {
+  const auto file = os::make_memfd("scratch");
+  ASSERT_THAT(file, IsOk());
+  const auto result = format_scratch(file->get(), std::uint64_t{10} << 30U);
+  ASSERT_THAT(result, IsOk());
+  const auto space = os::file_space(file->get());
+  ASSERT_THAT(space, IsOk());
+  EXPECT_EQ(space->size, std::uint64_t{10} << 30U);
+  EXPECT_LE(space->allocated_bytes, 64U << 10U);
+}
+
+}  // namespace
+}  // namespace bulkhead::ext4

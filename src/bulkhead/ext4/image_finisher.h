@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "bulkhead/base/result.h"
+#include "bulkhead/ext4/block_allocator.h"
+#include "bulkhead/ext4/block_writer.h"
+#include "bulkhead/ext4/device.h"
+#include "bulkhead/ext4/formatter.h"
+#include "bulkhead/ext4/geometry.h"
+#include "bulkhead/ext4/on_disk.h"
+#include "bulkhead/ext4/tree.h"
+#include "bulkhead/ext4/xattr.h"
+
+namespace bulkhead::ext4 {
+
+/// What an image consists of before its metadata is written.
+struct ImageParts {
+  Device& device;
+  BlockWriter& writer;
+  BlockAllocator& allocator;
+  Tree& tree;
+  XattrTable& xattrs;
+  const FormatOptions& options;
+  std::optional<Geometry> fixed;  ///< nothing: as small as possible
+  std::uint64_t descriptor_room;  ///< blocks kept free behind the superblock
+  std::optional<BlockRun> journal;
+};
+
+/// Writes all metadata of an image, in one go.
+class ImageFinisher {
+ public:
+  explicit ImageFinisher(const ImageParts& parts) : parts_(parts) {}
+
+  Result<FormatResult> run();
+
+ private:
+  void number_inodes();
+  void choose_uuid();
+  Result<> write_directories();
+  Result<> write_directory(Node& node);
+  Result<> write_extent_trees();
+  Result<> write_xattr_blocks();
+  Result<> settle_geometry();
+  Result<> write_journal();
+  Result<> write_inodes();
+  Result<> write_bitmaps();
+  Result<> write_descriptors();
+  Result<> write_superblock();
+
+  [[nodiscard]] std::uint32_t inode_seed(std::uint32_t number) const;
+  InodeRecord record_of(Node& node);
+  [[nodiscard]] InodeRecord journal_record() const;
+  void seal(InodeRecord& record, std::uint32_t number) const;
+  std::vector<std::byte> block_bitmap_of(std::uint32_t group) const;
+
+  ImageParts parts_;
+  Geometry geometry_;
+  Uuid uuid_{};
+  std::uint32_t seed_ = 0;                  ///< of all checksums
+  std::uint32_t last_inode_ = 0;            ///< inodes 1 to this are in use
+  std::vector<std::uint32_t> directories_;  ///< in each group
+  std::vector<GroupDescriptor> descriptors_;
+  std::uint64_t free_blocks_ = 0;
+};
+
+}  // namespace bulkhead::ext4

@@ -1,0 +1,80 @@
+// What the oracle test and the benchmark drive: makes images with the ext4 library.
+//
+//   ext4_tool empty FILE BYTES [JOURNAL_BYTES]
+//   ext4_tool scratch FILE BYTES
+//   ext4_tool populate FILE BYTES LAYER…      BYTES 0: as small as possible; layers may be compressed
+
+#include <fcntl.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "bulkhead/archive/inflate.h"
+#include "bulkhead/archive/stream.h"
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/result.h"
+#include "bulkhead/base/text.h"
+#include "bulkhead/ext4/formatter.h"
+#include "bulkhead/ext4/tar_importer.h"
+#include "bulkhead/os/io.h"
+#include "bulkhead/os/unique_fd.h"
+
+namespace bulkhead::ext4 {
+namespace {
+
+Result<std::uint64_t> number(const std::string& text) {
+  if (const auto value = parse_decimal<std::uint64_t>(text)) {
+    return *value;
+  }
+  return fail(ErrorCode::Invalid, "{}: not a number", quote(text));
+}
+
+Result<FormatResult> populate(int fd, std::uint64_t bytes, std::span<const std::string> layers) {
+  Formatter formatter = BH_TRY(Formatter::create(fd, {.size_bytes = bytes}));
+  for (const std::string& path : layers) {
+    const os::UniqueFd layer = BH_TRY(os::open_file(path, O_RDONLY));
+    archive::FdReader file(layer.get());
+    const auto inflater = BH_TRY(archive::detect_inflater(file));
+    BH_TRY(apply_layer(formatter, *inflater.reader).context(path));
+  }
+  return std::move(formatter).finish();
+}
+
+Result<FormatResult> run(std::span<const std::string> arguments) {
+  if (arguments.size() < 3) {
+    return fail(ErrorCode::Invalid, "usage: empty|scratch|populate FILE BYTES …");
+  }
+  const os::UniqueFd file =
+      BH_TRY(os::open_file(arguments[1], O_RDWR | O_CREAT | O_TRUNC, 0644));
+  const std::uint64_t bytes = BH_TRY(number(arguments[2]));
+  if (arguments[0] == "scratch") {
+    return format_scratch(file.get(), bytes);
+  }
+  if (arguments[0] == "empty") {
+    const std::uint64_t journal = arguments.size() > 3 ? BH_TRY(number(arguments[3])) : 0;
+    return format_empty(file.get(), {.size_bytes = bytes, .journal_bytes = journal});
+  }
+  return populate(file.get(), bytes, arguments.subspan(3));
+}
+
+}  // namespace
+}  // namespace bulkhead::ext4
+
+int main(int argc, char** argv) {
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  const auto result = bulkhead::ext4::run(arguments);
+  if (!result) {
+    fmt::print(stderr, "ext4_tool: {}: {}\n", bulkhead::to_string(result.error().code()),
+               result.error().message());
+    return 1;
+  }
+  fmt::print("{} bytes, {} used, {} inodes\n", result->size_bytes, result->used_bytes,
+             result->inodes);
+  return 0;
+}
