@@ -45,7 +45,10 @@ std::string milliseconds(std::chrono::nanoseconds time) {
 }
 
 ProbeMeasurement failed(std::string detail) {
-  return {.outcome = Outcome::GuestFailed, .detail = std::move(detail), .loop_time = {}};
+  return {.outcome = Outcome::GuestFailed,
+          .detail = std::move(detail),
+          .loop_time = {},
+          .refuses_arch_capabilities = false};
 }
 
 Result<ProbeMeasurement> run_probe(const std::string& program, std::chrono::milliseconds limit) {
@@ -66,7 +69,8 @@ Result<ProbeMeasurement> run_probe(const std::string& program, std::chrono::mill
     return ProbeMeasurement{
         .outcome = Outcome::TimedOut,
         .detail = fmt::format("a tiny guest was still running after {} ms", limit.count()),
-        .loop_time = {}};
+        .loop_time = {},
+        .refuses_arch_capabilities = false};
   }
   if (size != sizeof record) {
     return failed("the probe " + status.describe());
@@ -120,6 +124,7 @@ Result<HostAccelerator> read_cache(const std::string& path, std::string_view boo
   BH_TRY(fields.require("accelerator", name));
   BH_TRY(fields.require("reason", host.decision.reason));
   BH_TRY(fields.require("tsc_khz", host.tsc_khz));
+  BH_TRY(fields.require("kvm_refuses_arch_capabilities", host.kvm_refuses_arch_capabilities));
   const std::optional<Accelerator> accelerator = parse_accelerator(name);
   if (of_boot != boot || !accelerator) {
     return fail(ErrorCode::FailedPrecondition, "{}: of another boot", path);
@@ -135,6 +140,7 @@ Result<> write_cache(const std::string& directory, const std::string& path, std:
   value.set("accelerator", to_string(host.decision.accelerator));
   value.set("reason", host.decision.reason);
   value.set("tsc_khz", host.tsc_khz);
+  value.set("kvm_refuses_arch_capabilities", host.kvm_refuses_arch_capabilities);
   BH_TRY(os::make_directories(directory, 0700));
   return os::write_file_atomically(path, json::write(value, json::Style::Pretty), 0600);
 }
@@ -175,7 +181,10 @@ Decision decide(const ProbeMeasurement& measurement) {
 
 ProbeMeasurement probe_kvm(const std::string& probe_program, std::chrono::milliseconds limit) {
   if (!os::path_exists("/dev/kvm")) {
-    return {.outcome = Outcome::NoDevice, .detail = {}, .loop_time = {}};
+    return {.outcome = Outcome::NoDevice,
+            .detail = {},
+            .loop_time = {},
+            .refuses_arch_capabilities = false};
   }
   auto measurement = run_probe(probe_program, limit);
   if (!measurement) {
@@ -193,7 +202,11 @@ HostAccelerator host_accelerator(const std::string& run_directory,
       return *std::move(cached);
     }
   }
-  HostAccelerator host{.decision = decide(probe_kvm(probe_program)), .tsc_khz = measure_tsc_khz()};
+  const ProbeMeasurement measurement = probe_kvm(probe_program);
+  const HostAccelerator host{
+      .decision = decide(measurement),
+      .tsc_khz = measure_tsc_khz(),
+      .kvm_refuses_arch_capabilities = measurement.refuses_arch_capabilities};
   if (boot) {
     if (const auto written = write_cache(run_directory, path, *boot, host); !written) {
       log::debug("{}", written.error().message());

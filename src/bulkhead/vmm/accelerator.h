@@ -30,6 +30,8 @@ struct ProbeMeasurement {
   std::string detail;
   /// How long the guest's counted loop took. Only when Completed.
   std::chrono::nanoseconds loop_time{};
+  /// KVM offers a value of IA32_ARCH_CAPABILITIES that it does not take. Not known after TimedOut.
+  bool refuses_arch_capabilities = false;
 
   bool operator==(const ProbeMeasurement&) const = default;
 };
@@ -63,6 +65,8 @@ struct HostAccelerator {
   /// The rate of the processor's time stamp counter. A guest under TCG sees the same counter and
   /// has nothing to calibrate it against. 0: not known.
   std::uint32_t tsc_khz = 0;
+  /// As in ProbeMeasurement.
+  bool kvm_refuses_arch_capabilities = false;
 
   bool operator==(const HostAccelerator&) const = default;
 };

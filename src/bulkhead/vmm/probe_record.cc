@@ -14,6 +14,7 @@ ProbeRecord to_record(const ProbeMeasurement& measurement) {
   ProbeRecord record{};
   record.outcome = static_cast<std::uint32_t>(measurement.outcome);
   record.loop_nanoseconds = static_cast<std::uint64_t>(measurement.loop_time.count());
+  record.refuses_arch_capabilities = measurement.refuses_arch_capabilities ? 1U : 0U;
   std::ranges::copy(std::string_view(measurement.detail).substr(0, record.detail.size()),
                     record.detail.begin());
   return record;
@@ -27,7 +28,8 @@ ProbeMeasurement from_record(const ProbeRecord& record) {
                          ? static_cast<Outcome>(outcome)
                          : Outcome::GuestFailed,
           .detail = std::string(record.detail.begin(), std::ranges::find(record.detail, '\0')),
-          .loop_time = std::chrono::nanoseconds(nanoseconds)};
+          .loop_time = std::chrono::nanoseconds(nanoseconds),
+          .refuses_arch_capabilities = record.refuses_arch_capabilities != 0};
 }
 
 }  // namespace bulkhead::vmm

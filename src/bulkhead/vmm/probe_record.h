@@ -12,7 +12,8 @@ namespace bulkhead::vmm {
 struct ProbeRecord {
   le32 outcome;  ///< ProbeMeasurement::Outcome
   le64 loop_nanoseconds;
-  std::array<char, 116> detail;  ///< NUL-padded
+  le32 refuses_arch_capabilities;  ///< 0 or 1
+  std::array<char, 112> detail;    ///< NUL-padded
 };
 
 static_assert(sizeof(ProbeRecord) == 128 && alignof(ProbeRecord) == 1);

@@ -31,6 +31,7 @@ struct MachinePlan {
   std::string name;
   Accelerator accelerator = Accelerator::Tcg;
   std::uint32_t tsc_khz = 0;
+  bool kvm_refuses_arch_capabilities = false;
   std::uint32_t vcpus = 1;
   std::uint64_t memory_bytes = 0;
   std::vector<std::string> kernel_arguments;

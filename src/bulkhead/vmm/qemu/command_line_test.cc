@@ -1,1 +1,267 @@
+#include "bulkhead/vmm/qemu/command_line.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/testing.h"
+#include "bulkhead/os/io.h"
+#include "bulkhead/os/unique_fd.h"
+#include "bulkhead/vmm/machine.h"
+
+namespace bulkhead::vmm::qemu {
+namespace {
+
+using testing::Contains;
+using testing::Each;
+using testing::HasSubstr;
+using testing::IsSupersetOf;
+using testing::Not;
+
+MachinePlan example() {
+  return {.name = "abc",
+          .accelerator = Accelerator::Tcg,
+          .tsc_khz = 2596134,
+          .vcpus = 2,
+          .memory_bytes = 1U << 30U,
+          .kernel_arguments = {"bulkhead.x=1"},
+          .disks = {{.serial = "base", .access = Access::ReadOnly},
+                    {.serial = "scratch", .access = Access::ReadWrite}},
+          .mac_address = "02:00:00:00:00:01"};
+}
+
+/// The value after the `which`th occurrence of an option.
+std::string value_of(const std::vector<std::string>& arguments, std::string_view option,
+                     std::size_t which = 0) {
+  for (std::size_t i = 0; i + 1 < arguments.size(); ++i) {
+    if (arguments[i] == option && which-- == 0) {
+      return arguments[i + 1];
+    }
+  }
+  return "(none)";
+}
+
+std::vector<std::string> values_of(const std::vector<std::string>& arguments,
+                                   std::string_view option) {
+  std::vector<std::string> values;
+  for (std::size_t i = 0; i + 1 < arguments.size(); ++i) {
+    if (arguments[i] == option) {
+      values.push_back(arguments[i + 1]);
+    }
+  }
+  return values;
+}
+
+TEST(CommandLine, IsTheMachineAskedFor) {
+  const auto arguments = command_line(example());
+  EXPECT_EQ(arguments.front(), "/qemu");
+  EXPECT_EQ(value_of(arguments, "-smp"), "2");
+  EXPECT_EQ(value_of(arguments, "-m"), "1024M");
+  EXPECT_EQ(value_of(arguments, "-accel"), "tcg,thread=multi");
+  EXPECT_THAT(value_of(arguments, "-cpu"), testing::StartsWith("max"));
+  EXPECT_THAT(value_of(arguments, "-M"), HasSubstr("microvm,acpi=off"));
+  EXPECT_THAT(arguments, IsSupersetOf({"-nodefaults", "-no-user-config", "-no-reboot"}));
+  EXPECT_THAT(arguments, Not(Contains("-S")));
+}
+
+TEST(CommandLine, IsSandboxedAlways) {
+  for (const Accelerator accelerator : {Accelerator::Tcg, Accelerator::Kvm}) {
+    MachinePlan plan = example();
+    plan.accelerator = accelerator;
+    EXPECT_EQ(value_of(command_line(plan), "-sandbox"),
+              "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+  }
+}
+
+TEST(CommandLine, NamesEveryDiskFormatAndOpensDisksByDescriptorOnly) {
+  const auto arguments = command_line(example());
+  const auto disks = values_of(arguments, "-blockdev");
+  ASSERT_EQ(disks.size(), 4U);
+  EXPECT_THAT(disks[0],
+              HasSubstr("driver=file,node-name=file0,filename=/dev/fdset/1,read-only=on"));
+  EXPECT_THAT(disks[1], HasSubstr("driver=raw,node-name=disk0,file=file0,read-only=on"));
+  EXPECT_THAT(disks[2], HasSubstr("filename=/dev/fdset/2,read-only=off"));
+  EXPECT_THAT(disks[3], HasSubstr("driver=raw,node-name=disk1,file=file1,read-only=off"));
+  EXPECT_THAT(disks, Each(HasSubstr("auto-read-only=off")));
+  EXPECT_THAT(values_of(arguments, "-add-fd"), testing::ElementsAre("fd=7,set=1", "fd=8,set=2"));
+  EXPECT_THAT(arguments, Not(Contains("-drive")));
+  EXPECT_THAT(arguments, Not(Contains("-hda")));
+}
+
+TEST(CommandLine, HasItsDevicesInOneOrder) {
+  const auto devices = values_of(command_line(example()), "-device");
+  std::vector<std::string> kinds;
+  kinds.reserve(devices.size());
+  for (const std::string& device : devices) {
+    kinds.push_back(device.substr(0, device.find(',')));
+  }
+  EXPECT_THAT(kinds, testing::ElementsAre("virtio-serial-device", "virtconsole", "virtserialport",
+                                          "virtio-balloon-device", "virtio-net-device",
+                                          "virtio-blk-device", "virtio-blk-device"));
+}
+
+TEST(CommandLine, FitsTheEightSlotsOfAMachineWithoutAcpi) {
+  MachinePlan most = example();
+  most.disks.assign(kMostDisks, {.serial = "x", .access = Access::ReadWrite});
+  std::size_t slots = 0;
+  for (const std::string& device : values_of(command_line(most), "-device")) {
+    slots += device.substr(0, device.find(',')).ends_with("-device") ? 1U : 0U;
+  }
+  EXPECT_LE(slots, 8U);
+}
+
+TEST(CommandLine, WithoutNetworkThereIsNoCard) {
+  MachinePlan plan = example();
+  plan.mac_address.reset();
+  const auto arguments = command_line(plan);
+  EXPECT_THAT(arguments, Not(Contains("-netdev")));
+  EXPECT_THAT(arguments, Not(Contains(HasSubstr("virtio-net"))));
+}
+
+TEST(CommandLine, KvmUsesTheHostsProcessorAndItsClock) {
+  MachinePlan plan = example();
+  plan.accelerator = Accelerator::Kvm;
+  plan.is_paused = true;
+  const auto arguments = command_line(plan);
+  EXPECT_EQ(value_of(arguments, "-accel"), "kvm");
+  EXPECT_EQ(value_of(arguments, "-cpu"), "host");
+  EXPECT_THAT(value_of(arguments, "-M"), HasSubstr("rtc=off"));
+  EXPECT_THAT(arguments, Contains("-S"));
+  plan.kvm_refuses_arch_capabilities = true;
+  EXPECT_EQ(value_of(command_line(plan), "-cpu"), "host,-arch-capabilities");
+}
+
+TEST(KernelCommandLine, SkipsTimerCalibrationUnderTcgOnly) {
+  MachinePlan plan = example();
+  EXPECT_THAT(kernel_command_line(plan), HasSubstr(" nolapic_timer "));
+  EXPECT_THAT(kernel_command_line(plan), HasSubstr(" tsc_early_khz=2596134 "));
+  EXPECT_THAT(kernel_command_line(plan), testing::EndsWith(" bulkhead.x=1"));
+  plan.tsc_khz = 0;
+  EXPECT_THAT(kernel_command_line(plan), Not(HasSubstr("tsc_early_khz")));
+  plan.accelerator = Accelerator::Kvm;
+  EXPECT_THAT(kernel_command_line(plan), Not(HasSubstr("nolapic_timer")));
+  // Hardware speculates.
+  EXPECT_THAT(kernel_command_line(plan), Not(HasSubstr("mitigations=off")));
+}
+
+class CheckTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    fd_ = os::UniqueFd(::mkstemp(path_.data()));
+    ASSERT_TRUE(fd_.is_open());
+  }
+
+  void TearDown() override { ::unlink(path_.c_str()); }
+
+  DiskDevice disk(std::string serial, int flags, Access access) const {
+    auto file = os::open_file(path_, flags);
+    EXPECT_THAT(file, IsOk());
+    return {.serial = std::move(serial), .file = *std::move(file), .access = access};
+  }
+
+  static MachineConfig config() {
+    MachineConfig config;
+    config.name = "test";
+    return config;
+  }
+
+  std::string path_ = testing::TempDir() + "bulkhead-disk-XXXXXX";
+  os::UniqueFd fd_;
+};
+
+TEST_F(CheckTest, AcceptsAnOrdinaryMachine) {
+  MachineConfig good = config();
+  good.disks.push_back(disk("base", O_RDONLY, Access::ReadOnly));
+  good.disks.push_back(disk("scratch", O_RDWR, Access::ReadWrite));
+  good.network = NetworkDevice{.tap = {}, .mac_address = "02:42:ac:11:00:02"};
+  good.kernel_arguments = {"bulkhead.log=debug"};
+  EXPECT_THAT(check(good), IsOk());
+}
+
+TEST_F(CheckTest, NamesTheLimitThatIsExceeded) {
+  MachineConfig small = config();
+  small.memory_bytes = 4U << 20U;
+  const auto result = check(small);
+  ASSERT_THAT(result, IsError(ErrorCode::Invalid));
+  EXPECT_EQ(result.error().message(), "memory of 4 MiB is too small: 64 MiB is the minimum");
+
+  MachineConfig odd = config();
+  odd.memory_bytes = (128U << 20U) + 1;
+  EXPECT_THAT(check(odd), IsError(ErrorCode::Invalid));
+
+  for (const std::uint32_t vcpus : {0U, kMostVcpus + 1}) {
+    MachineConfig config_with = config();
+    config_with.vcpus = vcpus;
+    EXPECT_THAT(check(config_with), IsError(ErrorCode::Invalid));
+  }
+
+  MachineConfig many = config();
+  for (std::size_t i = 0; i <= kMostDisks; ++i) {
+    many.disks.push_back(disk("d" + std::to_string(i), O_RDONLY, Access::ReadOnly));
+  }
+  EXPECT_THAT(check(many), IsError(ErrorCode::Invalid));
+}
+
+TEST_F(CheckTest, AReadOnlyDiskMustNotBeOpenForWriting) {
+  MachineConfig bad = config();
+  bad.disks.push_back(disk("base", O_RDWR, Access::ReadOnly));
+  EXPECT_THAT(check(bad), IsError(ErrorCode::Invalid));
+  bad.disks.clear();
+  bad.disks.push_back(disk("scratch", O_RDONLY, Access::ReadWrite));
+  EXPECT_THAT(check(bad), IsError(ErrorCode::Invalid));
+}
+
+TEST_F(CheckTest, ADiskIsARegularFile) {
+  auto null = os::open_file("/dev/null", O_RDONLY);
+  MachineConfig bad = config();
+  bad.disks.push_back({.serial = "x", .file = *std::move(null), .access = Access::ReadOnly});
+  EXPECT_THAT(check(bad), IsError(ErrorCode::Invalid));
+  bad.disks.clear();
+  bad.disks.push_back({.serial = "x", .file = {}, .access = Access::ReadOnly});
+  EXPECT_FALSE(check(bad).has_value());
+}
+
+TEST_F(CheckTest, NothingFromOutsideBecomesAnOption) {
+  for (const char* serial : {"", "a,readonly=off", "a b", "123456789012345678901", "a=b", "ä"}) {
+    MachineConfig bad = config();
+    bad.disks.push_back(disk(serial, O_RDONLY, Access::ReadOnly));
+    EXPECT_THAT(check(bad), IsError(ErrorCode::Invalid)) << serial;
+  }
+  for (const char* mac : {"", "02:00:00:00:00", "02:00:00:00:00:01,x=y", "01:00:00:00:00:01",
+                          "00:00:00:00:00:00", "02:00:00:00:00:0g", "02-00-00-00-00-01"}) {
+    MachineConfig bad = config();
+    bad.network = NetworkDevice{.tap = {}, .mac_address = mac};
+    EXPECT_THAT(check(bad), IsError(ErrorCode::Invalid)) << mac;
+  }
+  for (const char* argument : {"", "a b", "a\n", "\x7f"}) {
+    MachineConfig bad = config();
+    bad.kernel_arguments = {argument};
+    EXPECT_THAT(check(bad), IsError(ErrorCode::Invalid)) << argument;
+  }
+  MachineConfig long_one = config();
+  long_one.kernel_arguments = {std::string(4096, 'x')};
+  EXPECT_THAT(check(long_one), IsError(ErrorCode::Invalid));
+  MachineConfig bad_name = config();
+  bad_name.name = "a,process=b";
+  EXPECT_THAT(check(bad_name), IsError(ErrorCode::Invalid));
+}
+
+TEST_F(CheckTest, SerialsAreDistinct) {
+  MachineConfig twins = config();
+  twins.disks.push_back(disk("same", O_RDONLY, Access::ReadOnly));
+  twins.disks.push_back(disk("same", O_RDWR, Access::ReadWrite));
+  EXPECT_THAT(check(twins), IsError(ErrorCode::Invalid));
+}
+
+}  // namespace
+}  // namespace bulkhead::vmm::qemu

@@ -214,6 +214,7 @@ MachinePlan QemuMachine::plan(const HostAccelerator& host) const {
   MachinePlan plan{.name = config_.name,
                    .accelerator = config_.accelerator.value_or(host.decision.accelerator),
                    .tsc_khz = host.tsc_khz,
+                   .kvm_refuses_arch_capabilities = host.kvm_refuses_arch_capabilities,
                    .vcpus = config_.vcpus,
                    .memory_bytes = config_.memory_bytes,
                    .kernel_arguments = config_.kernel_arguments,

@@ -1,1 +1,143 @@
+#include "bulkhead/vmm/qemu/qmp_client.h"
+
+#include <array>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "bulkhead/base/bytes.h"
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/testing.h"
+#include "bulkhead/os/event_loop.h"
+#include "bulkhead/os/io.h"
+#include "bulkhead/os/socket.h"
+#include "bulkhead/os/unique_fd.h"
+#include "bulkhead/vmm/machine.h"
+
+namespace bulkhead::vmm::qemu {
+namespace {
+
+using std::chrono_literals::operator""ms;
+
+/// The other end: a scripted QEMU.
+class QmpClientTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto loop = os::EventLoop::create();
+    ASSERT_THAT(loop, IsOk());
+    loop_ = *std::move(loop);
+    auto sockets = os::make_socket_pair();
+    ASSERT_THAT(sockets, IsOk());
+    peer_ = std::move(sockets->second);
+    QmpClient::Callbacks callbacks;
+    callbacks.event = [this](const QmpEvent& event) { event_ = event.name; };
+    callbacks.closed = [this](const Error& error) { closed_ = error.code(); };
+    auto client = QmpClient::create(*loop_, std::move(sockets->first), std::move(callbacks));
+    ASSERT_THAT(client, IsOk());
+    client_ = *std::move(client);
+  }
+
+  void say(std::string_view text) {
+    ASSERT_THAT(os::write_all(peer_.get(), as_bytes(text)), IsOk());
+    turn();
+  }
+
+  void turn() { ASSERT_THAT(loop_->run_once(0ms), IsOk()); }
+
+  std::string heard() {
+    std::array<std::byte, 4096> buffer{};
+    const auto size = os::read_some(peer_.get(), buffer);
+    return size ? std::string(as_text(std::span(buffer).first(*size))) : std::string();
+  }
+
+  void negotiate() {
+    say("{\"QMP\": {}}\r\n");
+    EXPECT_THAT(heard(), testing::HasSubstr("qmp_capabilities"));
+    say("{\"return\": {}, \"id\": 1}\r\n");
+  }
+
+  std::unique_ptr<os::EventLoop> loop_;
+  os::UniqueFd peer_;
+  std::unique_ptr<QmpClient> client_;
+  std::string event_;
+  std::optional<ErrorCode> closed_;
+};
+
+TEST_F(QmpClientTest, CallsAndIsAnswered) {
+  negotiate();
+  std::optional<Result<AcceleratorStatus>> status;
+  client_->query_kvm([&](Result<AcceleratorStatus> result) { status = std::move(result); });
+  EXPECT_EQ(heard(), "{\"execute\":\"query-kvm\",\"id\":2}\r\n");
+  say("{\"return\": {\"enabled\": true, \"present\": true}, \"id\": 2}\r\n");
+  ASSERT_TRUE(status);
+  ASSERT_THAT(*status, IsOk());
+  EXPECT_TRUE((*status)->kvm_is_enabled);
+  client_->query_kvm([&](Result<AcceleratorStatus> result) { status = std::move(result); });
+  say("{\"return\": {\"enabled\": 1}, \"id\": 3}\r\n");
+  EXPECT_THAT(*status, IsError(ErrorCode::Invalid));
+}
+
+TEST_F(QmpClientTest, HearsEvents) {
+  negotiate();
+  say("{\"event\": \"SHUTDOWN\", \"data\": {\"guest\": true, \"reason\": \"guest-reset\"}}\r\n");
+  EXPECT_EQ(event_, "SHUTDOWN");
+}
+
+TEST_F(QmpClientTest, EveryCallbackIsCalledWhenThePeerGoes) {
+  std::optional<ErrorCode> code;
+  client_->stop([&](Result<> result) { code = result.error().code(); });
+  peer_.reset();
+  turn();
+  EXPECT_EQ(code, ErrorCode::Unavailable);
+  EXPECT_EQ(closed_, ErrorCode::Unavailable);
+  // And later ones, from the loop.
+  std::optional<ErrorCode> later;
+  client_->stop([&](Result<> result) { later = result.error().code(); });
+  EXPECT_FALSE(later);
+  turn();
+  EXPECT_EQ(later, ErrorCode::Unavailable);
+}
+
+TEST_F(QmpClientTest, APeerThatTalksNonsenseIsClosed) {
+  say("nonsense\r\n");
+  EXPECT_EQ(closed_, ErrorCode::Corrupt);
+}
+
+TEST_F(QmpClientTest, DestroyingItAnswersWhatIsPending) {
+  std::optional<ErrorCode> code;
+  client_->cont([&](Result<> result) { code = result.error().code(); });
+  client_.reset();
+  EXPECT_EQ(code, ErrorCode::Unavailable);
+  EXPECT_FALSE(closed_);
+}
+
+TEST_F(QmpClientTest, RefusesMoreThanItCanRememberFromTheLoop) {
+  int answers = 0;
+  for (std::size_t i = 0; i <= QmpProtocol::kMostPending; ++i) {
+    client_->stop([&](const Result<>&) { ++answers; });
+  }
+  EXPECT_EQ(answers, 0);
+  turn();
+  EXPECT_EQ(answers, 1);
+  client_.reset();
+  EXPECT_EQ(answers, static_cast<int>(QmpProtocol::kMostPending) + 1);
+}
+
+TEST_F(QmpClientTest, DrainReadsTheLastWords) {
+  negotiate();
+  ASSERT_THAT(os::write_all(peer_.get(), as_bytes("{\"event\": \"SHUTDOWN\"}\r\n")), IsOk());
+  peer_.reset();
+  client_->drain();
+  EXPECT_EQ(event_, "SHUTDOWN");
+}
+
+}  // namespace
+}  // namespace bulkhead::vmm::qemu

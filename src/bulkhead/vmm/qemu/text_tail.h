@@ -23,18 +23,6 @@ class TextTail {
     return std::string_view(text_).substr(text_.size() - std::min(text_.size(), limit_));
   }
 
-  /// The last line that is not empty, without its end.
-  [[nodiscard]] std::string_view last_line() const {
-    std::string_view all = text();
-    const std::size_t end = all.find_last_not_of("\r\n\t ");
-    if (end == std::string_view::npos) {
-      return {};
-    }
-    all = all.substr(0, end + 1);
-    const std::size_t begin = all.find_last_of("\r\n");
-    return begin == std::string_view::npos ? all : all.substr(begin + 1);
-  }
-
  private:
   std::size_t limit_;
   std::string text_;
