@@ -26,7 +26,7 @@ Result<std::string> directory_from(const char* variable, std::string_view otherw
     is_plain = is_plain && !piece.empty() && piece != "." && piece != "..";
   }
   if (!is_plain) {
-    return fail(ErrorCode::Invalid, "{} is {}: give an absolute path without \".\" and \"..\"",
+    return fail(ErrorCode::Invalid, R"({} is {}: give an absolute path without "." and "..")",
                 variable, quote(path));
   }
   return std::string(path);

@@ -1,0 +1,198 @@
+#!/usr/bin/env bash
+# bulkhead-image against skopeo, umoci and e2fsprogs: what they make is loaded with the digests that
+# they see, unpacks to the tree that they unpack, and nothing is left of what fails.
+set -euo pipefail
+
+build_dir=${BULKHEAD_BUILD_DIR:?"the build directory"}
+project_dir=$(cd "$(dirname "$0")/../.." && pwd)
+image=$build_dir/libexec/bulkhead-image
+
+skip() {
+  echo "skipped: $*"
+  exit 77
+}
+
+[ "$(id -u)" -eq 0 ] || skip "must run as root"
+[ -x "$image" ] || skip "$image is not built"
+for tool in skopeo umoci debugfs e2fsck jq busybox zstd; do
+  PATH=$PATH:/usr/sbin command -v "$tool" >/dev/null || skip "$tool is absent"
+done
+PATH=$PATH:/usr/sbin
+
+# A mount namespace of our own, for small disks that go with it.
+if [ -z "${BULKHEAD_TEST_UNSHARED:-}" ]; then
+  BULKHEAD_TEST_UNSHARED=1 exec unshare --mount "$0"
+fi
+
+work=$(mktemp -d /tmp/bh-XXXXXX)
+trap 'rm -rf "$work"' EXIT
+export BULKHEAD_STATE_DIR=$work/state BULKHEAD_RUN_DIR=$work/run TMPDIR=$work
+
+check() { # WHAT COMMAND…
+  local what=$1
+  shift
+  if ! "$@"; then
+    echo "FAILED: $what: $*" >&2
+    exit 1
+  fi
+  echo "ok: $what"
+}
+
+equal() {
+  [ "$1" = "$2" ] || {
+    printf 'expected %s\nactual   %s\n' "$1" "$2" >&2
+    return 1
+  }
+}
+
+# fails_with TEXT COMMAND…: exit status 1, one line on standard error that holds the text
+fails_with() {
+  local text=$1 status=0
+  shift
+  "$@" >"$work/out" 2>"$work/err" || status=$?
+  grep '^bulkhead: ' "$work/err" >"$work/lines" || true
+  if [ "$status" -ne 1 ] || [ "$(wc -l <"$work/lines")" -ne 1 ] || ! grep -qF -- "$text" "$work/lines"; then
+    echo "status $status, standard error:" >&2
+    cat "$work/err" >&2
+    return 1
+  fi
+}
+
+field() { # REFERENCE FIELD of list
+  "$image" list --format json | jq -r --arg reference "$1" --arg field "$2" \
+    '.[] | select(.reference == $reference) | .[$field]'
+}
+
+nothing_left() { # but the database and the lock
+  local left
+  left=$(find "$BULKHEAD_STATE_DIR" -type f ! -name 'images.db*' ! -path '*/content/lock')
+  equal "" "$left"
+}
+
+no_ingest_left() { equal "" "$(ls "$BULKHEAD_STATE_DIR/content/ingest")"; }
+
+sha256() { sha256sum | cut -d' ' -f1; }
+
+# --- what the peers make ------------------------------------------------------------------------
+
+"$project_dir/scripts/make-busybox-image" "$work/busybox.tar"
+mkdir "$work/root"
+tar -C "$work/root" -xf "$work/busybox.tar"
+mkdir -p "$work/root/dir/kept" "$work/root/dir/gone"
+echo one >"$work/root/dir/file"
+ln "$work/root/dir/file" "$work/root/dir/hard"
+ln -s ../dir/file "$work/root/dir/soft"
+chown 12:34 "$work/root/dir/file"
+chmod 4755 "$work/root/dir/file"
+umoci init --layout "$work/layout"
+umoci new --image "$work/layout:one"
+umoci insert --image "$work/layout:one" "$work/root" / >/dev/null 2>&1
+umoci insert --image "$work/layout:one" --whiteout /dir/gone >/dev/null 2>&1
+echo two >"$work/two"
+umoci insert --image "$work/layout:one" "$work/two" /dir/file2 >/dev/null 2>&1
+umoci config --image "$work/layout:one" --config.cmd echo --config.user 1:2 --config.env A=b
+umoci gc --layout "$work/layout" >/dev/null 2>&1
+skopeo copy -q "oci:$work/layout:one" "oci-archive:$work/oci.tar:localhost/oci:one"
+skopeo copy -q "oci:$work/layout:one" "docker-archive:$work/docker.tar:localhost/docker:one"
+umoci unpack --image "$work/layout:one" "$work/bundle" >/dev/null 2>&1
+
+# --- loading ------------------------------------------------------------------------------------
+
+check "a layout directory loads" "$image" load -q -i "$work/layout"
+check "an oci-archive loads" "$image" load -q -i "$work/oci.tar"
+check "a docker-archive loads" "$image" load -q -i "$work/docker.tar"
+layout_reference=docker.io/library/layout:one
+check "layout: the manifest's digest is skopeo's" equal \
+  "sha256:$(skopeo inspect --raw "oci:$work/layout:one" | sha256)" "$(field $layout_reference digest)"
+check "oci-archive: the manifest's digest is skopeo's" equal \
+  "sha256:$(skopeo inspect --raw "oci-archive:$work/oci.tar" | sha256)" "$(field localhost/oci:one digest)"
+check "docker-archive: the image id is skopeo's" equal \
+  "sha256:$(skopeo inspect --config --raw "docker-archive:$work/docker.tar" | sha256)" "$(field localhost/docker:one id)"
+check "all three are the same image" equal 1 "$("$image" list -q | wc -l)"
+check "and share one root" equal 1 "$(find "$BULKHEAD_STATE_DIR/roots" -name '*.ext4' | wc -l)"
+
+inspected=$("$image" inspect localhost/oci:one)
+check "inspect shows the config" equal '["echo"] 1:2' \
+  "$(jq -r '.[0].Config | "\(.Cmd | tojson) \(.User)"' <<<"$inspected")"
+check "inspect knows all names" equal 3 "$(jq '.[0].RepoTags | length' <<<"$inspected")"
+
+# --- the root -----------------------------------------------------------------------------------
+
+root=$(jq -r '.[0].Root' <<<"$inspected")
+check "e2fsck finds nothing" e2fsck -fn "$root" >/dev/null 2>&1
+mkdir "$work/dump"
+debugfs -R "rdump / $work/dump" "$root" >/dev/null 2>&1
+tree() { (cd "$1" && find . -mindepth 1 ! -name lost+found -printf '%P %y %m %U:%G %l\n' | sort); }
+tree "$work/bundle/rootfs" >"$work/expected"
+tree "$work/dump" >"$work/actual"
+check "the tree is umoci's" diff "$work/expected" "$work/actual"
+check "the contents too" diff -r --no-dereference "$work/bundle/rootfs" "$work/dump"
+
+# --- removing -----------------------------------------------------------------------------------
+
+check "an id with several names is not removed" fails_with "several names" "$image" rm "$(field localhost/oci:one id)"
+check "names go one by one" "$image" rm layout:one localhost/oci:one
+check "the last takes the content" equal "Deleted: sha256:" \
+  "$("$image" rm localhost/docker:one | grep -o 'Deleted: sha256:')"
+check "nothing is left" nothing_left
+check "an absent image" fails_with "not found" "$image" rm localhost/absent
+
+# --- importing ----------------------------------------------------------------------------------
+
+gzip -c "$work/busybox.tar" >"$work/busybox.tar.gz"
+zstd -q "$work/busybox.tar" -o "$work/busybox.tar.zst"
+bzip2 -k "$work/busybox.tar"
+xz -k "$work/busybox.tar"
+for suffix in tar tar.gz tar.zst tar.bz2 tar.xz; do
+  check "import of $suffix" "$image" import "$work/busybox.$suffix" "busybox:$suffix"
+done
+check "import from standard input" "$image" import - busybox:stdin <"$work/busybox.tar.gz"
+check "all have the same root" equal 1 "$(find "$BULKHEAD_STATE_DIR/roots" -name '*.ext4' | wc -l)"
+check "load from standard input" "$image" load -q <"$work/oci.tar"
+
+# --- what fails leaves nothing ------------------------------------------------------------------
+
+"$image" rm -f busybox:tar busybox:tar.gz busybox:tar.zst busybox:tar.bz2 busybox:tar.xz busybox:stdin localhost/oci:one >/dev/null
+head -c 300000 "$work/oci.tar" >"$work/cut.tar"
+check "a truncated archive" fails_with "cut.tar" "$image" load -i "$work/cut.tar"
+check "a plain tar" fails_with "image import" "$image" load -i "$work/busybox.tar"
+check "no archive" fails_with "absent.tar" "$image" load -i "$work/absent.tar"
+check "nothing is left" nothing_left
+
+# Killed in the middle: the pipe stays open until it is dead.
+mkfifo "$work/pipe"
+"$image" load -q <"$work/pipe" &
+killed=$!
+exec 7>"$work/pipe"
+head -c 200000 "$work/oci.tar" >&7
+for _ in $(seq 100); do
+  find "$BULKHEAD_STATE_DIR/content/ingest" -name 'blob-*' | grep -q . && break
+  sleep 0.1
+done
+kill -9 $killed
+wait $killed 2>/dev/null || true
+exec 7>&-
+check "the next one succeeds" "$image" load -q -i "$work/oci.tar"
+check "and clears what the killed one left" no_ingest_left
+
+# Two at once.
+"$image" rm -f localhost/oci:one >/dev/null
+"$image" load -q -i "$work/oci.tar" &
+first=$!
+check "two at once" "$image" load -q -i "$work/docker.tar"
+check "both succeed" wait $first
+check "with one root" equal 1 "$(find "$BULKHEAD_STATE_DIR/roots" -name '*.ext4' | wc -l)"
+
+# A full disk and one that is read-only.
+mkdir "$work/small"
+mount -t tmpfs -o size=2m tmpfs "$work/small"
+BULKHEAD_STATE_DIR=$work/small/state
+check "a full disk" fails_with "No space left" "$image" load -q -i "$work/oci.tar"
+check "leaves nothing" nothing_left
+mount -o remount,size=64m "$work/small"
+check "with room it succeeds" "$image" load -q -i "$work/oci.tar"
+mount -o remount,ro "$work/small"
+check "a read-only store" fails_with "" "$image" load -q -i "$work/docker.tar"
+umount "$work/small"
+
+echo "all passed"
