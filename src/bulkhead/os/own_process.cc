@@ -5,14 +5,35 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/os/unique_fd.h"
 
+// NOLINTNEXTLINE(readability-redundant-declaration): not every libc declares it
+extern "C" char** environ;  // NOLINT(readability-identifier-naming)
+
 namespace bulkhead::os {
 
 pid_t own_pid() { return ::getpid(); }
+
+std::vector<std::string> own_environment() {
+  std::vector<std::string> variables;
+  for (char** variable = environ; variable != nullptr && *variable != nullptr; ++variable) {
+    variables.emplace_back(*variable);
+  }
+  return variables;
+}
+
+std::optional<std::string> environment_variable(const std::string& name) {
+  // Nothing of ours changes the environment.
+  const char* value = ::getenv(name.c_str());  // NOLINT(concurrency-mt-unsafe)
+  return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+}
 
 Result<> ignore_signal(int signal) {
   if (::signal(signal, SIG_IGN) == SIG_ERR) {  // NOLINT(performance-no-int-to-ptr): libc's macro

@@ -2,6 +2,10 @@
 
 #include <sys/types.h>
 
+#include <optional>
+#include <string>
+#include <vector>
+
 #include "bulkhead/base/result.h"
 #include "bulkhead/os/unique_fd.h"
 
@@ -10,6 +14,12 @@
 namespace bulkhead::os {
 
 pid_t own_pid();
+
+/// "K=V", in the order in which the process has them.
+std::vector<std::string> own_environment();
+
+/// The value of one of them.
+std::optional<std::string> environment_variable(const std::string& name);
 
 /// Until the next exec. A child spawned by os::spawn starts with the default again.
 Result<> ignore_signal(int signal);
