@@ -5,6 +5,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -63,7 +64,7 @@ class GuestTest : public ::testing::Test {
   }
 
   void TearDown() override {
-    if (machine != nullptr && HasFailure()) {
+    if (machine != nullptr && (HasFailure() || std::getenv("GUEST_CONSOLE") != nullptr)) {
       GTEST_LOG_(INFO) << "console: " << machine->console();
     }
   }
