@@ -16,6 +16,8 @@ target_compile_options(bulkhead_options INTERFACE
   -Wshadow -Wconversion -Wsign-conversion -Wnon-virtual-dtor
   $<$<COMPILE_LANGUAGE:CXX>:-Wold-style-cast>
   $<$<BOOL:${BULKHEAD_WERROR}>:-Werror>
+  # GCC 12 sees overlapping copies in std::string where there are none (GCC bug 105651)
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
   # BH_TRY is a statement expression
   $<$<CXX_COMPILER_ID:Clang>:-Wno-gnu-statement-expression>)
 target_compile_definitions(bulkhead_options INTERFACE _GLIBCXX_ASSERTIONS _FILE_OFFSET_BITS=64 _GNU_SOURCE)

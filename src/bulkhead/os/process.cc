@@ -215,6 +215,12 @@ Result<Process> spawn(const SpawnOptions& options) {
   return Process::adopt(pid);
 }
 
+Error replace_process(const std::vector<std::string>& arguments) {
+  const std::vector<char*> pointers = pointers_to(arguments);
+  ::execvp(pointers.front(), pointers.data());
+  return Error::from_errno("run " + arguments.front());
+}
+
 Result<CommandOutput> run_command(std::vector<std::string> arguments, const std::string& input) {
   const UniqueFd stdin_file = BH_TRY(input_for_child(input));
   Pipe out = BH_TRY(make_pipe());

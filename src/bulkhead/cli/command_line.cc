@@ -1,0 +1,321 @@
+#include "bulkhead/cli/command_line.h"
+
+#include <cstdio>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "bulkhead/base/result.h"
+#include "bulkhead/cli/commands.h"
+#include "bulkhead/config/paths.h"
+
+namespace bulkhead::cli {
+namespace {
+
+constexpr int kRuntimeFailure = 125;
+
+using Action = std::move_only_function<Result<int>(const config::Paths&)>;
+
+class UsageFormatter : public CLI::Formatter {
+ public:
+  explicit UsageFormatter(std::string arguments) : arguments_(std::move(arguments)) {}
+
+  std::string make_usage(const CLI::App* app, std::string name) const override {
+    return fmt::format("Usage: bulkhead {} [OPTIONS] {}\n",
+                       app->get_name().empty() ? name : app->get_name(), arguments_);
+  }
+
+ private:
+  std::string arguments_;
+};
+
+/// Adds commands to the tree; the one that was given on the command line leaves its action here.
+class Tree {
+ public:
+  explicit Tree(CLI::App& app) : app_(app) {}
+
+  /// A command with options of type O, filled while parsing, handed to `function`.
+  template <class O, class Function>
+  CLI::App* command(CLI::App& parent, const std::string& name, const std::string& description,
+                    std::shared_ptr<O> options, Function function, int failure_status = 1) {
+    CLI::App* sub = parent.add_subcommand(name, description);
+    sub->callback([this, options = std::move(options), function, failure_status] {
+      selected_.failure_status = failure_status;
+      selected_.action = [options, function](const config::Paths& paths) {
+        return function(paths, *options);
+      };
+    });
+    return sub;
+  }
+
+  CLI::App& app() { return app_; }
+
+  /// What stands behind [OPTIONS] in the usage line of a command that takes the rest as it is.
+  void name_arguments(CLI::App& sub, const std::string& arguments) {
+    sub.formatter(std::make_shared<UsageFormatter>(arguments));
+  }
+
+  Command take() && { return std::move(selected_); }
+
+ private:
+  CLI::App& app_;
+  Command selected_;
+};
+
+const std::map<std::string, OutputFormat> kFormats = {{"table", OutputFormat::Table},
+                                                      {"json", OutputFormat::Json}};
+
+void add_format(CLI::App& sub, OutputFormat& format) {
+  sub.add_option("--format", format, "table or json")
+      ->transform(CLI::CheckedTransformer(kFormats, CLI::ignore_case))
+      ->type_name("FORMAT");
+}
+
+/// Everything from the first word that is no option on is the container's: as docker has it.
+void rest_is_command(CLI::App& sub) { sub.prefix_command(); }
+
+void add_process_options(CLI::App& sub, ProcessOptions& process) {
+  sub.add_option("-e,--env", process.environment, "Set K=V, or pass K on from here")
+      ->type_name("K[=V]")
+      ->take_all()
+      ->allow_extra_args(false);
+  sub.add_option("--env-file", process.environment_files, "Read K=V lines from a file")
+      ->type_name("FILE")
+      ->allow_extra_args(false);
+  sub.add_option("-w,--workdir", process.working_directory, "Working directory")->type_name("DIR");
+  sub.add_option("-u,--user", process.user, "User, by name or number, with an optional :group")
+      ->type_name("USER");
+  sub.add_flag_callback(
+      "-i,--interactive", [&process] { process.input = InputMode::Keep; },
+      "Pass standard input on");
+  sub.add_flag_callback(
+      "-t,--tty", [&process] { process.terminal = TerminalMode::Allocate; }, "Give a terminal");
+}
+
+void add_create_options(CLI::App& sub, CreateOptions& create) {
+  add_process_options(sub, create.process);
+  sub.add_option("--name", create.name, "Name of the container; made up if not given");
+  sub.add_option("--entrypoint", create.entrypoint, "Program to run instead of the image's");
+  sub.add_option("--hostname", create.hostname,
+                 "Host name; the first 12 digits of the id if not given");
+  sub.add_option("--network", create.network, "bulkhead (the default bridge) or none");
+  sub.add_option("-m,--memory", create.memory, "Memory of the virtual machine")
+      ->type_name("SIZE")
+      ->capture_default_str();
+  sub.add_option("-c,--cpus", create.cpus, "CPUs; two, or as many as the host has, if not given")
+      ->type_name("N");
+  sub.add_option("--scratch-size", create.scratch_size, "Size of the writable layer, sparse")
+      ->type_name("SIZE")
+      ->capture_default_str();
+  sub.add_option("--dns", create.dns_servers, "Name server instead of the host's")
+      ->allow_extra_args(false);
+  sub.add_option("-l,--label", create.labels, "Label K=V")
+      ->type_name("K[=V]")
+      ->allow_extra_args(false);
+  sub.add_option("--pull", create.pull, "When to pull the image: always, missing, never")
+      ->check(CLI::IsMember({"always", "missing", "never"}))
+      ->capture_default_str();
+  sub.add_flag("--read-only", create.read_only, "Make the root file system read-only");
+  sub.add_flag("--rm", create.remove, "Remove the container when it ends");
+  sub.add_flag("--insecure", create.insecure_registry,
+               "Speak http, or https without checking certificates, to the registry");
+  sub.add_flag("--timing", create.timing, "Print where the time went, phase by phase, on stderr");
+  rest_is_command(sub);
+}
+
+/// IMAGE [ARG…] from what followed the options.
+void take_image(const CLI::App& sub, CreateOptions& create) {
+  std::vector<std::string> rest = sub.remaining();
+  if (rest.empty()) {
+    throw CLI::RequiredError("IMAGE");
+  }
+  create.image = rest.front();
+  create.arguments.assign(rest.begin() + 1, rest.end());
+}
+
+void add_run(Tree& tree) {
+  auto options = std::make_shared<RunOptions>();
+  CLI::App* sub = tree.command(tree.app(), "run", "Run a command in a new container", options, run,
+                               kRuntimeFailure);
+  add_create_options(*sub, options->create);
+  sub->add_flag("-d,--detach", options->detach, "Run in the background and print the id");
+  tree.name_arguments(*sub, "IMAGE [ARG…]");
+  sub->footer(
+      "Examples:\n"
+      "  bulkhead run --rm -it debian bash\n"
+      "  bulkhead run -d --name web -m 512m nginx\n"
+      "  tar c . | bulkhead run --rm -i debian tar t");
+  sub->parse_complete_callback([sub, options] { take_image(*sub, options->create); });
+}
+
+void add_create(Tree& tree) {
+  auto options = std::make_shared<CreateOptions>();
+  CLI::App* sub = tree.command(tree.app(), "create", "Make a container without starting it",
+                               options, create, kRuntimeFailure);
+  add_create_options(*sub, *options);
+  tree.name_arguments(*sub, "IMAGE [ARG…]");
+  sub->footer("Example:\n  bulkhead create --name web nginx && bulkhead start web");
+  sub->parse_complete_callback([sub, options] { take_image(*sub, *options); });
+}
+
+void add_exec(Tree& tree) {
+  auto options = std::make_shared<ExecOptions>();
+  CLI::App* sub = tree.command(tree.app(), "exec", "Run another command in a running container",
+                               options, exec, kRuntimeFailure);
+  add_process_options(*sub, options->process);
+  sub->add_flag("-d,--detach", options->detach, "Do not wait for the command");
+  rest_is_command(*sub);
+  tree.name_arguments(*sub, "CONTAINER COMMAND [ARG…]");
+  sub->footer("Examples:\n  bulkhead exec -it web sh\n  bulkhead exec -u nobody web id");
+  sub->parse_complete_callback([sub, options] {
+    std::vector<std::string> rest = sub->remaining();
+    if (rest.size() < 2) {
+      throw CLI::RequiredError(rest.empty() ? "CONTAINER" : "COMMAND");
+    }
+    options->container = rest.front();
+    options->arguments.assign(rest.begin() + 1, rest.end());
+  });
+}
+
+void add_list(Tree& tree) {
+  auto options = std::make_shared<ListOptions>();
+  CLI::App* sub = tree.command(tree.app(), "list", "List containers", options, list);
+  sub->alias("ls")->alias("ps");
+  sub->add_flag("-a,--all", options->all, "Stopped ones too");
+  sub->add_flag("-q,--quiet", options->quiet, "Ids only");
+  sub->add_flag("--no-trunc", options->no_truncation, "Whole ids and commands");
+  add_format(*sub, options->format);
+  sub->footer("Examples:\n  bulkhead list -a\n  bulkhead list --format json");
+}
+
+template <class O>
+CLI::App* add_on_containers(Tree& tree, const std::string& name, const std::string& description,
+                            std::shared_ptr<O> options,
+                            Result<int> (*function)(const config::Paths&, const O&)) {
+  CLI::App* sub = tree.command(tree.app(), name, description, options, function);
+  sub->add_option("CONTAINER", options->containers, "Names, ids or beginnings of ids")->required();
+  return sub;
+}
+
+void add_life_cycle(Tree& tree) {
+  auto start_options = std::make_shared<StartOptions>();
+  CLI::App* start_command =
+      add_on_containers(tree, "start", "Start stopped containers", start_options, start);
+  start_command->add_flag("-a,--attach", start_options->attach, "Pass output and signals on");
+  start_command->add_flag("-i,--interactive", start_options->interactive, "Pass standard input on");
+  start_command->footer("Example:\n  bulkhead start -a web");
+
+  auto stop_options = std::make_shared<StopOptions>();
+  CLI::App* stop_command = add_on_containers(
+      tree, "stop", "Stop containers: the stop signal, then SIGKILL", stop_options, stop);
+  stop_command
+      ->add_option_function<std::int64_t>(
+          "-t,--time",
+          [stop_options](std::int64_t seconds) {
+            stop_options->timeout = std::chrono::seconds(seconds);
+          },
+          "Seconds until SIGKILL (10)")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{86400}))
+      ->type_name("SECONDS");
+  stop_command->footer("Example:\n  bulkhead stop -t 2 web");
+
+  auto kill_options = std::make_shared<KillOptions>();
+  CLI::App* kill_command =
+      add_on_containers(tree, "kill", "Send a signal to containers", kill_options, kill);
+  kill_command->add_option("-s,--signal", kill_options->signal, "Name or number")
+      ->capture_default_str();
+  kill_command->footer("Example:\n  bulkhead kill -s HUP web");
+
+  auto remove_options = std::make_shared<RemoveOptions>();
+  CLI::App* remove_command =
+      add_on_containers(tree, "rm", "Remove containers", remove_options, remove);
+  remove_command->add_flag("-f,--force", remove_options->force, "Running ones too");
+  remove_command->footer("Example:\n  bulkhead rm -f web");
+
+  auto waited = std::make_shared<std::vector<std::string>>();
+  CLI::App* wait_command = tree.command(
+      tree.app(), "wait", "Wait for containers and print their exit statuses", waited, wait);
+  wait_command->add_option("CONTAINER", *waited, "Names, ids or beginnings of ids")->required();
+
+  auto inspected = std::make_shared<std::vector<std::string>>();
+  CLI::App* inspect_command = tree.command(
+      tree.app(), "inspect", "Show everything about containers, as json", inspected, inspect);
+  inspect_command->add_option("CONTAINER", *inspected, "Names, ids or beginnings of ids")
+      ->required();
+}
+
+void add_logs(Tree& tree) {
+  auto options = std::make_shared<LogsOptions>();
+  CLI::App* sub = tree.command(tree.app(), "logs", "Print what a container wrote", options, logs);
+  sub->add_option("CONTAINER", options->container, "Name, id or beginning of the id")->required();
+  sub->add_flag("-f,--follow", options->follow, "Go on until the container ends");
+  sub->add_flag("-t,--timestamps", options->timestamps, "Begin each line with its time");
+  sub->add_option("-n,--tail", options->tail, "Only the last N lines")
+      ->type_name("N")
+      ->capture_default_str();
+  sub->footer("Example:\n  bulkhead logs -f --tail 10 web");
+}
+
+void add_image(Tree& tree) {
+  auto arguments = std::make_shared<std::vector<std::string>>();
+  CLI::App* sub = tree.command(tree.app(), "image", "Pull, load, import, list and remove images",
+                               arguments, image);
+  // bulkhead-image has its own help: everything goes to it.
+  sub->set_help_flag();
+  sub->prefix_command();
+  sub->parse_complete_callback([sub, arguments] { *arguments = sub->remaining(); });
+}
+
+void add_system(Tree& tree) {
+  CLI::App* system = tree.app().add_subcommand("system", "About this installation");
+  system->require_subcommand(1);
+  auto format = std::make_shared<OutputFormat>(OutputFormat::Table);
+  CLI::App* info = tree.command(*system, "info", "Accelerator, versions, directories, networks",
+                                format, system_info);
+  add_format(*info, *format);
+}
+
+}  // namespace
+
+std::variant<Command, int> parse_command_line(int argc, char** argv) {
+  CLI::App app("OCI containers, each in its own lightweight virtual machine.", "bulkhead");
+  app.set_version_flag("-v,--version", "bulkhead " BULKHEAD_VERSION);
+  app.require_subcommand(1);
+  app.footer(
+      "Examples:\n"
+      "  bulkhead run --rm -it debian bash      a shell in a virtual machine of its own\n"
+      "  bulkhead list                          what runs\n"
+      "\n"
+      "bulkhead COMMAND --help tells more about a command.");
+  Tree tree(app);
+  add_run(tree);
+  add_create(tree);
+  add_exec(tree);
+  add_list(tree);
+  add_life_cycle(tree);
+  add_logs(tree);
+  add_image(tree);
+  add_system(tree);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp& call) {
+    return app.exit(call);
+  } catch (const CLI::CallForVersion& call) {
+    return app.exit(call);
+  } catch (const CLI::ParseError& error) {
+    const auto used = app.get_subcommands();
+    const std::string command = used.empty() ? "" : " " + used.front()->get_name();
+    fmt::print(stderr, "bulkhead: {}; see bulkhead{} --help\n", error.what(), command);
+    const bool runs = command == " run" || command == " exec" || command == " create";
+    return runs ? kRuntimeFailure : 1;
+  }
+  return std::move(tree).take();
+}
+
+}  // namespace bulkhead::cli

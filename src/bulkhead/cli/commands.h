@@ -1,0 +1,126 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bulkhead/base/result.h"
+#include "bulkhead/config/paths.h"
+
+// One function for each command. Each gets its options parsed and returns the exit status of the
+// program, or an error that main() prints as one line.
+
+namespace bulkhead::cli {
+
+enum class OutputFormat : std::uint8_t { Table, Json };
+
+enum class TerminalMode : std::uint8_t { None, Allocate };
+
+enum class InputMode : std::uint8_t { Closed, Keep };
+
+/// What a process in a container is to be.
+struct ProcessOptions {
+  std::vector<std::string> environment;        ///< "K=V", or "K" to take the caller's value
+  std::vector<std::string> environment_files;  ///< of "K=V" lines
+  std::string working_directory;
+  std::string user;
+  InputMode input = InputMode::Closed;
+  TerminalMode terminal = TerminalMode::None;
+};
+
+struct CreateOptions {
+  ProcessOptions process;
+  std::string name;
+  std::string image;
+  std::vector<std::string> arguments;
+  std::optional<std::string> entrypoint;  ///< "" resets the image's
+  std::string hostname;
+  std::string network = "bulkhead";
+  std::string memory = "1g";
+  double cpus = 0;  ///< 0: two, or what the host has if that is less
+  std::string scratch_size = "10g";
+  std::vector<std::string> dns_servers;
+  std::vector<std::string> labels;
+  std::string pull = "missing";  ///< always, missing, never
+  bool read_only = false;
+  bool remove = false;
+  bool insecure_registry = false;
+  bool timing = false;
+};
+
+struct RunOptions {
+  CreateOptions create;
+  bool detach = false;
+};
+
+Result<int> run(const config::Paths& paths, const RunOptions& options);
+Result<int> create(const config::Paths& paths, const CreateOptions& options);
+
+struct StartOptions {
+  std::vector<std::string> containers;
+  bool attach = false;
+  bool interactive = false;
+};
+
+Result<int> start(const config::Paths& paths, const StartOptions& options);
+
+struct ExecOptions {
+  ProcessOptions process;
+  std::string container;
+  std::vector<std::string> arguments;
+  bool detach = false;
+};
+
+Result<int> exec(const config::Paths& paths, const ExecOptions& options);
+
+struct ListOptions {
+  bool all = false;
+  bool quiet = false;
+  bool no_truncation = false;
+  OutputFormat format = OutputFormat::Table;
+};
+
+Result<int> list(const config::Paths& paths, const ListOptions& options);
+
+Result<int> inspect(const config::Paths& paths, const std::vector<std::string>& containers);
+
+struct LogsOptions {
+  std::string container;
+  bool follow = false;
+  bool timestamps = false;
+  std::string tail = "all";
+};
+
+Result<int> logs(const config::Paths& paths, const LogsOptions& options);
+
+struct StopOptions {
+  std::vector<std::string> containers;
+  std::chrono::seconds timeout{10};
+};
+
+Result<int> stop(const config::Paths& paths, const StopOptions& options);
+
+struct KillOptions {
+  std::vector<std::string> containers;
+  std::string signal = "KILL";
+};
+
+Result<int> kill(const config::Paths& paths, const KillOptions& options);
+
+struct RemoveOptions {
+  std::vector<std::string> containers;
+  bool force = false;
+};
+
+Result<int> remove(const config::Paths& paths, const RemoveOptions& options);
+
+Result<int> wait(const config::Paths& paths, const std::vector<std::string>& containers);
+
+/// Replaces this process by bulkhead-image with these arguments.
+Result<int> image(const config::Paths& paths, const std::vector<std::string>& arguments);
+
+Result<int> system_info(const config::Paths& paths, OutputFormat format);
+
+}  // namespace bulkhead::cli

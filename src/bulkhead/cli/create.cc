@@ -1,0 +1,198 @@
+#include "bulkhead/cli/create.h"
+
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/name.h"
+#include "bulkhead/base/result.h"
+#include "bulkhead/base/text.h"
+#include "bulkhead/cli/commands.h"
+#include "bulkhead/cli/containers.h"
+#include "bulkhead/cli/environment.h"
+#include "bulkhead/config/paths.h"
+#include "bulkhead/netlink/address.h"
+#include "bulkhead/oci/image_process.h"
+#include "bulkhead/oci/reference.h"
+#include "bulkhead/oci/spec.h"
+#include "bulkhead/os/process.h"
+#include "bulkhead/os/terminal.h"
+#include "bulkhead/runtime/container_record.h"
+#include "bulkhead/runtime/container_store.h"
+#include "bulkhead/store/store.h"
+
+namespace bulkhead::cli {
+namespace {
+
+constexpr std::uint64_t kCpuPeriodMicroseconds = 100'000;
+constexpr double kMostCpus = 64;
+
+Result<> pull(const config::Paths& paths, const CreateOptions& options) {
+  os::SpawnOptions spawn{.arguments = {paths.program("bulkhead-image"), "pull"},
+                         // Standard output belongs to the container.
+                         .descriptors = {{.source = STDERR_FILENO, .target = STDOUT_FILENO},
+                                         {.source = STDERR_FILENO, .target = STDERR_FILENO}}};
+  if (options.insecure_registry) {
+    spawn.arguments.emplace_back("--insecure");
+  }
+  spawn.arguments.push_back(options.image);
+  os::Process process = BH_TRY(os::spawn(spawn));
+  const os::ExitStatus status = BH_TRY(process.wait());
+  if (status.shell_code() != 0) {
+    // It has said why.
+    return fail(ErrorCode::Cancelled, "image {}: could not be pulled", options.image);
+  }
+  return {};
+}
+
+Result<store::Image> find_image(const config::Paths& paths, const CreateOptions& options) {
+  auto images = BH_TRY(store::Store::open(paths));
+  if (options.pull != "always") {
+    if (auto image = BH_TRY(images.find(options.image))) {
+      return *std::move(image);
+    }
+  }
+  if (options.pull == "never") {
+    return fail(ErrorCode::NotFound, "image {}: not found; bulkhead image pull fetches it",
+                quote(options.image));
+  }
+  // What is no reference is not asked of any registry.
+  BH_TRY(oci::Reference::parse(options.image));
+  BH_TRY(pull(paths, options));
+  auto image = BH_TRY(images.find(options.image));
+  if (!image) {
+    return fail(ErrorCode::NotFound, "image {}: gone again after the pull", quote(options.image));
+  }
+  return *std::move(image);
+}
+
+Result<> set_process(const CreateOptions& options, const oci::ImageConfig& config,
+                     oci::Process& process) {
+  const bool terminal = options.process.terminal == TerminalMode::Allocate;
+  BH_TRY(oci::apply_image(
+      config,
+      {.entrypoint = options.entrypoint,
+       .arguments = options.arguments,
+       .environment = BH_TRY(collect_environment(options.process.environment_files,
+                                                 options.process.environment, own_environment)),
+       .working_directory = options.process.working_directory,
+       .user = options.process.user,
+       .terminal = terminal},
+      process));
+  process.terminal = terminal;
+  return {};
+}
+
+Result<> set_cpus(double cpus, runtime::ContainerOptions& options, oci::Resources& resources) {
+  if (cpus == 0) {
+    return {};
+  }
+  if (!(cpus >= 0.01 && cpus <= kMostCpus)) {
+    return fail(ErrorCode::Invalid, "--cpus {}: not from 0.01 to {}", cpus, kMostCpus);
+  }
+  options.vcpus = static_cast<std::uint32_t>(std::ceil(cpus));
+  if (std::ceil(cpus) != cpus) {
+    resources.cpu_period_microseconds = kCpuPeriodMicroseconds;
+    resources.cpu_quota_microseconds =
+        static_cast<std::int64_t>(cpus * static_cast<double>(kCpuPeriodMicroseconds));
+  }
+  return {};
+}
+
+Result<> set_labels(const std::vector<std::string>& labels, runtime::ContainerRecord& record) {
+  for (const std::string& label : labels) {
+    const auto equals = label.find('=');
+    if (label.empty() || equals == 0) {
+      return fail(ErrorCode::Invalid, "--label {}: not K=V", quote(label));
+    }
+    record.labels[label.substr(0, equals)] =
+        equals == std::string::npos ? std::string() : label.substr(equals + 1);
+  }
+  return {};
+}
+
+Result<> check_hostname(const std::string& name) {
+  const bool good =
+      name.size() <= 64 &&
+      name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-") ==
+          std::string::npos;
+  if (!good) {
+    return fail(ErrorCode::Invalid, "--hostname {}: only letters, digits, '.' and '-', at most 64",
+                quote(name));
+  }
+  return {};
+}
+
+Result<runtime::ContainerOptions> machine_options(const CreateOptions& options) {
+  runtime::ContainerOptions machine;
+  machine.memory_bytes = BH_TRY(parse_size(options.memory).context("--memory"));
+  if (machine.memory_bytes == 0) {
+    return fail(ErrorCode::Invalid, "--memory {}: must be more than 0", options.memory);
+  }
+  machine.scratch_bytes = BH_TRY(parse_size(options.scratch_size).context("--scratch-size"));
+  machine.network = options.network;
+  for (const std::string& server : options.dns_servers) {
+    machine.dns_servers.push_back(
+        BH_TRY(netlink::IpPrefix::parse(server).context("--dns")).address_text());
+  }
+  machine.stdin_once = options.process.input == InputMode::Keep;
+  if (options.process.terminal == TerminalMode::Allocate) {
+    if (const auto size = os::terminal_size(STDOUT_FILENO)) {
+      machine.terminal_columns = size->columns;
+      machine.terminal_rows = size->rows;
+    }
+  }
+  return machine;
+}
+
+}  // namespace
+
+Result<runtime::ContainerRecord> create_container(const config::Paths& paths,
+                                                  runtime::ContainerStore& store,
+                                                  const CreateOptions& options) {
+  runtime::ContainerRecord record;
+  record.options = BH_TRY(machine_options(options));
+  if (!options.name.empty()) {
+    BH_TRY(validate_name("container name", options.name));
+  }
+  BH_TRY(check_hostname(options.hostname));
+  BH_TRY(set_labels(options.labels, record));
+  // Held until the record, which then protects the image, is written.
+  const store::Image image = BH_TRY(find_image(paths, options));
+
+  oci::Spec spec = oci::default_spec();
+  if (!spec.process) {
+    spec.process.emplace();
+  }
+  BH_TRY(set_process(options, image.config, *spec.process));
+  BH_TRY(set_cpus(options.cpus, record.options, spec.linux_settings.resources));
+  record.id = BH_TRY(make_id());
+  spec.hostname = options.hostname.empty() ? record.id.substr(0, 12) : options.hostname;
+  spec.root = {.path = "rootfs", .readonly = options.read_only};
+  record.name = options.name;
+  record.image = image.record.reference;
+  record.image_digest = image.record.manifest.text();
+  record.image_id = image.record.config.text();
+  record.root = image.root_path;
+  record.command = spec.process->args;
+  record.auto_remove = options.remove;
+  record.stop_signal = image.config.stop_signal;
+  return store.create(std::move(record), spec);
+}
+
+Result<int> create(const config::Paths& paths, const CreateOptions& options) {
+  auto store = BH_TRY(open_containers(paths));
+  const auto record = BH_TRY(create_container(paths, store, options));
+  fmt::print("{}\n", record.id);
+  return 0;
+}
+
+}  // namespace bulkhead::cli

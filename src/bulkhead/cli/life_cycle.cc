@@ -1,0 +1,188 @@
+#include <chrono>
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/result.h"
+#include "bulkhead/cli/commands.h"
+#include "bulkhead/cli/containers.h"
+#include "bulkhead/cli/session.h"
+#include "bulkhead/cli/signal_name.h"
+#include "bulkhead/cli/start.h"
+#include "bulkhead/config/paths.h"
+#include "bulkhead/runtime/container_record.h"
+#include "bulkhead/runtime/container_store.h"
+
+namespace bulkhead::cli {
+namespace {
+
+namespace task_api = containerd::task::v2;
+
+using runtime::ContainerStatus;
+using runtime::StoredContainer;
+
+/// Beyond every bound of the shim's own teardown.
+constexpr std::chrono::seconds kTeardown{60};
+
+Error not_running(const StoredContainer& container) {
+  return fail(ErrorCode::FailedPrecondition, "container {}: not running", container.record.name);
+}
+
+Result<std::unique_ptr<Session>> talk_to(const runtime::ContainerStore& store,
+                                         const StoredContainer& container) {
+  if (!store.has_shim(container.record.id)) {
+    return not_running(container);
+  }
+  return Session::open(store.socket_path(container.record.id),
+                       {.container = container.record.id, .exec = {}}, SignalMode::Leave)
+      .context("container " + container.record.name);
+}
+
+Result<> send_signal(Session& session, const StoredContainer& container, int signal) {
+  task_api::KillRequest request;
+  request.set_id(container.record.id);
+  request.set_signal(static_cast<std::uint32_t>(signal));
+  const auto result = session.task().kill_and_wait(request, {.timeout = std::chrono::seconds(30)});
+  if (!result) {
+    return result.error().code() == ErrorCode::NotFound ? not_running(container) : result.error();
+  }
+  return {};
+}
+
+/// Whether the first process has ended within `timeout`.
+Result<bool> ends_within(Session& session, const StoredContainer& container,
+                         std::chrono::nanoseconds timeout) {
+  task_api::WaitRequest request;
+  request.set_id(container.record.id);
+  const auto result = session.task().wait_and_wait(request, {.timeout = timeout});
+  if (result) {
+    return true;
+  }
+  if (result.error().code() == ErrorCode::Timeout) {
+    return false;
+  }
+  // A shim that has ended has nothing that runs.
+  return result.error().code() == ErrorCode::Unavailable ||
+                 result.error().code() == ErrorCode::NotFound
+             ? Result<bool>(true)
+             : result.error();
+}
+
+int stop_signal_of(const runtime::ContainerRecord& record) {
+  return record.stop_signal.empty() ? SIGTERM : parse_signal(record.stop_signal).value_or(SIGTERM);
+}
+
+Result<> stop_one(const runtime::ContainerStore& store, const StoredContainer& container,
+                  std::chrono::seconds timeout) {
+  if (!store.has_shim(container.record.id)) {
+    return {};  // ended already: what was wanted
+  }
+  auto session = BH_TRY(talk_to(store, container));
+  const auto asked = send_signal(*session, container, stop_signal_of(container.record));
+  if (!asked && asked.error().code() != ErrorCode::FailedPrecondition) {
+    return asked;
+  }
+  // A timeout of 0 would be none at all.
+  const auto patience = std::max<std::chrono::nanoseconds>(timeout, std::chrono::milliseconds(1));
+  if (asked && !BH_TRY(ends_within(*session, container, patience))) {
+    const auto killed = send_signal(*session, container, SIGKILL);
+    if (!killed && killed.error().code() != ErrorCode::FailedPrecondition) {
+      return killed;
+    }
+  }
+  // Until everything is given back: its state is then final.
+  BH_TRY(store.lock(container.record.id, kTeardown));
+  return {};
+}
+
+Result<> remove_one(runtime::ContainerStore& store, const StoredContainer& container, bool force) {
+  if (store.has_shim(container.record.id)) {
+    if (!force && container.state.status == ContainerStatus::Running) {
+      return fail(ErrorCode::FailedPrecondition,
+                  "container {}: running; stop it first, or use rm -f", container.record.name);
+    }
+    BH_TRY(stop_one(store, container, std::chrono::seconds(0)));
+  }
+  return remove_when_ended(store, container.record.id);
+}
+
+/// The exit status of a container, waiting for its end if it runs.
+Result<std::uint32_t> exit_status_of(runtime::ContainerStore& store,
+                                     const StoredContainer& container) {
+  const std::string& id = container.record.id;
+  if (store.has_shim(id)) {
+    auto session = talk_to(store, container);
+    if (session) {
+      task_api::WaitRequest request;
+      request.set_id(id);
+      const auto result = (*session)->task().wait_and_wait(request, {});
+      if (result) {
+        return result->exit_status();
+      }
+    }
+    // It ended in between, or was killed: the state on disk tells.
+    BH_TRY(store.lock(id, kTeardown));
+    BH_TRY(store.reap_dead([](const std::string&) {}));
+  }
+  return BH_TRY(store.load(id)).state.exit_code;
+}
+
+}  // namespace
+
+Result<> remove_when_ended(runtime::ContainerStore& store, const std::string& id) {
+  {
+    // Its shim may be about to remove it itself.
+    const auto lock = store.lock(id, kTeardown);
+    if (!lock && lock.error().code() != ErrorCode::NotFound) {
+      return lock.error();
+    }
+  }
+  return store.remove(id);
+}
+
+Result<int> stop(const config::Paths& paths, const StopOptions& options) {
+  auto store = BH_TRY(open_containers(paths));
+  return for_each_container(store, options.containers, NameOutput::Print,
+                            [&](const StoredContainer& container) {
+                              return stop_one(store, container, options.timeout);
+                            });
+}
+
+Result<int> kill(const config::Paths& paths, const KillOptions& options) {
+  const int signal = BH_TRY(parse_signal(options.signal));
+  auto store = BH_TRY(open_containers(paths));
+  return for_each_container(store, options.containers, NameOutput::Print,
+                            [&](const StoredContainer& container) -> Result<> {
+                              const auto session = BH_TRY(talk_to(store, container));
+                              return send_signal(*session, container, signal);
+                            });
+}
+
+Result<int> remove(const config::Paths& paths, const RemoveOptions& options) {
+  auto store = BH_TRY(open_containers(paths));
+  return for_each_container(store, options.containers, NameOutput::Print,
+                            [&](const StoredContainer& container) {
+                              return remove_one(store, container, options.force);
+                            });
+}
+
+Result<int> wait(const config::Paths& paths, const std::vector<std::string>& containers) {
+  auto store = BH_TRY(open_containers(paths));
+  return for_each_container(store, containers, NameOutput::Silent,
+                            [&](const StoredContainer& container) -> Result<> {
+                              fmt::print("{}\n", BH_TRY(exit_status_of(store, container)));
+                              std::fflush(stdout);
+                              return {};
+                            });
+}
+
+}  // namespace bulkhead::cli
