@@ -122,14 +122,13 @@ Result<int> Session::attach(Streams& streams, bool terminal) {
 
 void Session::wait_for_end() {
   attached_ = true;
-  bool closed = !client_->is_open();
-  client_->on_closed([&](const Error&) { closed = true; });
-  const auto deadline = std::chrono::steady_clock::now() + kLongestTeardown;
-  while (!closed && std::chrono::steady_clock::now() < deadline) {
-    if (!loop_->run_once(std::chrono::milliseconds(1000))) {
-      return;
-    }
+  if (!client_->is_open()) {
+    return;
   }
+  client_->on_closed([this](const Error&) { loop_->stop(); });
+  const auto timer = loop_->after(kLongestTeardown, [this] { loop_->stop(); });
+  std::ignore = loop_->run();
+  loop_->cancel(timer);
 }
 
 }  // namespace bulkhead::cli
