@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "bulkhead/base/result.h"
+#include "bulkhead/config/paths.h"
+#include "bulkhead/network/resolver.h"
+#include "bulkhead/os/event_loop.h"
+#include "bulkhead/os/unique_fd.h"
+#include "bulkhead/runtime/plan.h"
+#include "bulkhead/vmm/machine.h"
+
+namespace bulkhead::runtime {
+
+/// A container's place in a network: the host's half and what the guest is told.
+struct NetworkPlace {
+  std::string network;
+  GuestNetwork guest;
+  os::UniqueFd tap;
+};
+
+/// What a container takes from the host. Tests script it.
+class Host {
+ public:
+  Host() = default;
+  Host(const Host&) = delete;
+  Host& operator=(const Host&) = delete;
+  virtual ~Host() = default;
+
+  /// Kernel and initramfs are filled in where they are empty.
+  virtual Result<std::unique_ptr<vmm::Machine>> make_machine(os::EventLoop& loop,
+                                                             vmm::MachineConfig config) = 0;
+
+  virtual Result<NetworkPlace> attach_network(const std::string& network,
+                                              const std::string& owner) = 0;
+  /// Nothing attached is fine.
+  virtual void detach_network(const std::string& owner) = 0;
+
+  virtual network::ResolverConfig resolver() = 0;
+
+  /// The writable disk, made and formatted if absent, opened for reading and writing.
+  virtual Result<os::UniqueFd> open_scratch(const std::string& path, std::uint64_t size_bytes) = 0;
+};
+
+/// The real one.
+std::unique_ptr<Host> make_host(config::Paths paths);
+
+}  // namespace bulkhead::runtime

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "bulkhead/base/result.h"
+#include "bulkhead/os/file.h"
+#include "bulkhead/os/process.h"
+#include "bulkhead/runtime/container_store.h"
+
+namespace bulkhead::runtime {
+
+/// Descriptors that a shim started by launch_shim() finds.
+inline constexpr int kShimListener = 3;
+inline constexpr int kShimLock = 4;
+
+/// The name of the shim's program, in the directory of the running one.
+inline constexpr const char* kShimProgram = "containerd-shim-bulkhead-v2";
+
+/// When set, a file that the shim writes its phases to (Timing) before it ends.
+inline constexpr const char* kTimingVariable = "BULKHEAD_TIMING_FILE";
+
+/// Starts the shim of a stored container, in a session of its own, listening already on
+/// store.socket_path(): connect at once, without polling. `lock` (ContainerStore::try_lock) becomes
+/// the shim's. The shim waits for Create; it ends by itself when nobody is connected and nothing
+/// was started. `environment`: "K=V" beside the caller's own.
+Result<os::Process> launch_shim(const ContainerStore& store, const std::string& id,
+                                os::FileLock lock,
+                                const std::vector<std::string>& environment = {});
+
+}  // namespace bulkhead::runtime

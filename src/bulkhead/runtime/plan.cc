@@ -1,0 +1,212 @@
+#include "bulkhead/runtime/plan.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "bulkhead/agent/v1/agent.pb.h"
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/result.h"
+#include "bulkhead/base/text.h"
+#include "bulkhead/network/resolver.h"
+#include "bulkhead/oci/spec.h"
+#include "bulkhead/runtime/options.h"
+
+namespace bulkhead::runtime {
+namespace {
+
+constexpr std::string_view kInterface = "eth0";
+
+template <class To, class From>
+void copy_texts(To* to, const From& from) {
+  for (const auto& text : from) {
+    to->Add(std::string(text));
+  }
+}
+
+void plan_user(const oci::User& from, agent::v1::User& to) {
+  if (!from.username.empty()) {
+    to.set_by_name(true);
+    to.set_name(from.username);
+  }
+  to.set_uid(from.uid);
+  to.set_gid(from.gid);
+  for (const std::uint32_t gid : from.additional_gids) {
+    to.add_additional_gids(gid);
+  }
+  if (from.umask) {
+    to.set_umask(*from.umask);
+  }
+}
+
+void plan_capabilities(const oci::Capabilities& from, agent::v1::Capabilities& to) {
+  copy_texts(to.mutable_bounding(), from.bounding);
+  copy_texts(to.mutable_effective(), from.effective);
+  copy_texts(to.mutable_inheritable(), from.inheritable);
+  copy_texts(to.mutable_permitted(), from.permitted);
+  copy_texts(to.mutable_ambient(), from.ambient);
+}
+
+bool is_bind(const oci::Mount& mount) {
+  return mount.type == "bind" || mount.type == "none" ||
+         std::ranges::any_of(mount.options, [](const std::string& option) {
+           return option == "bind" || option == "rbind";
+         });
+}
+
+Result<> plan_mounts(const oci::Spec& spec, agent::v1::StartRequest& plan) {
+  for (const oci::Mount& mount : spec.mounts) {
+    if (is_bind(mount)) {
+      return fail(ErrorCode::Unsupported,
+                  "mount {} at {}: directories of the host cannot be mounted yet",
+                  quote(mount.source), quote(mount.destination));
+    }
+    agent::v1::Mount& to = *plan.add_mounts();
+    to.set_destination(mount.destination);
+    to.set_type(mount.type);
+    to.set_source(mount.source);
+    copy_texts(to.mutable_options(), mount.options);
+  }
+  return {};
+}
+
+template <class T>
+std::uint64_t limit(const std::optional<T>& value) {
+  return value && *value > 0 ? static_cast<std::uint64_t>(*value) : 0;
+}
+
+void plan_resources(const oci::Resources& from, agent::v1::Resources& to) {
+  to.set_memory_bytes(limit(from.memory_limit_bytes));
+  to.set_cpu_quota_microseconds(limit(from.cpu_quota_microseconds));
+  to.set_cpu_period_microseconds(limit(from.cpu_period_microseconds));
+  to.set_cpu_shares(limit(from.cpu_shares));
+  to.set_pids(limit(from.pids_limit));
+}
+
+void plan_network(const GuestNetwork& from, agent::v1::Network& to) {
+  agent::v1::Interface& interface = *to.add_interfaces();
+  interface.set_name(std::string(kInterface));
+  interface.set_mac_address(from.mac_address);
+  interface.set_mtu(from.mtu);
+  interface.add_addresses(fmt::format("{}/{}", from.address, from.prefix));
+  if (!from.gateway.empty()) {
+    agent::v1::Route& route = *to.add_routes();
+    route.set_destination("0.0.0.0/0");
+    route.set_gateway(from.gateway);
+    route.set_interface(std::string(kInterface));
+  }
+}
+
+void add_file(agent::v1::StartRequest& plan, std::string path, std::string content) {
+  agent::v1::GeneratedFile& file = *plan.add_files();
+  file.set_path(std::move(path));
+  file.set_content(std::move(content));
+  file.set_mode(0644);
+}
+
+}  // namespace
+
+std::string container_hostname(const std::string& id, const oci::Spec& spec,
+                               const ContainerOptions& options) {
+  if (!options.hostname.empty()) {
+    return options.hostname;
+  }
+  return spec.hostname.empty() ? id.substr(0, 12) : spec.hostname;
+}
+
+std::string hosts_file(const std::string& hostname, const std::optional<GuestNetwork>& network,
+                       const ContainerOptions& options) {
+  std::string text =
+      "127.0.0.1\tlocalhost\n"
+      "::1\tlocalhost ip6-localhost ip6-loopback\n"
+      "fe00::\tip6-localnet\n"
+      "ff02::1\tip6-allnodes\n"
+      "ff02::2\tip6-allrouters\n";
+  text += fmt::format("{}\t{}\n", network ? network->address : "127.0.1.1", hostname);
+  for (const HostEntry& entry : options.hosts) {
+    text += fmt::format("{}\t{}\n", entry.address, entry.name);
+  }
+  return text;
+}
+
+std::string resolv_conf(const ContainerOptions& options, const network::ResolverConfig& host) {
+  const auto or_host = [](const std::vector<std::string>& wanted,
+                          const std::vector<std::string>& fallback) {
+    return wanted.empty() ? fallback : wanted;
+  };
+  return network::ResolverConfig{.servers = or_host(options.dns_servers, host.servers),
+                                 .searches = or_host(options.dns_searches, host.searches),
+                                 .options = or_host(options.dns_options, host.options)}
+      .text();
+}
+
+agent::v1::Process plan_process(const oci::Process& process) {
+  agent::v1::Process plan;
+  copy_texts(plan.mutable_arguments(), process.args);
+  copy_texts(plan.mutable_environment(), process.env);
+  plan.set_working_directory(process.cwd);
+  plan_user(process.user, *plan.mutable_user());
+  plan.set_terminal(process.terminal);
+  if (process.console_size) {
+    plan.set_terminal_columns(process.console_size->width);
+    plan.set_terminal_rows(process.console_size->height);
+  }
+  // A process without the member has no capabilities, as with runc.
+  plan_capabilities(process.capabilities.value_or(oci::Capabilities{}),
+                    *plan.mutable_capabilities());
+  plan.set_no_new_privileges(process.no_new_privileges);
+  for (const oci::ResourceLimit& from : process.rlimits) {
+    agent::v1::ResourceLimit& to = *plan.add_resource_limits();
+    to.set_type(from.type);
+    to.set_soft(from.soft);
+    to.set_hard(from.hard);
+  }
+  plan.set_oom_score_adj(process.oom_score_adj.value_or(0));
+  return plan;
+}
+
+Result<agent::v1::StartRequest> plan_container(const std::string& id, const oci::Spec& spec,
+                                               const ContainerOptions& options,
+                                               const std::optional<GuestNetwork>& network,
+                                               const network::ResolverConfig& resolver) {
+  if (!spec.process) {
+    return fail(ErrorCode::Invalid, "config.json: there is no process");
+  }
+  agent::v1::StartRequest plan;
+  plan.set_container_id(id);
+  plan.mutable_root()->set_base_serial(std::string(kBaseSerial));
+  plan.mutable_root()->set_scratch_serial(std::string(kScratchSerial));
+  plan.set_readonly_root(spec.root.readonly);
+  BH_TRY(plan_mounts(spec, plan));
+  if (network) {
+    plan_network(*network, *plan.mutable_network());
+  }
+  const std::string hostname = container_hostname(id, spec, options);
+  plan.set_hostname(hostname);
+  for (const auto& [name, value] : spec.linux_settings.sysctl) {
+    agent::v1::Sysctl& to = *plan.add_sysctls();
+    to.set_name(name);
+    to.set_value(value);
+  }
+  copy_texts(plan.mutable_masked_paths(), spec.linux_settings.masked_paths);
+  copy_texts(plan.mutable_readonly_paths(), spec.linux_settings.readonly_paths);
+  plan_resources(spec.linux_settings.resources, *plan.mutable_resources());
+  add_file(plan, "/etc/hosts", hosts_file(hostname, network, options));
+  add_file(plan, "/etc/resolv.conf",
+           resolv_conf(options, network ? resolver : network::ResolverConfig{}));
+  add_file(plan, "/etc/hostname", hostname + "\n");
+  *plan.mutable_process() = plan_process(*spec.process);
+  if (plan.process().terminal_columns() == 0) {
+    plan.mutable_process()->set_terminal_columns(options.terminal_columns);
+    plan.mutable_process()->set_terminal_rows(options.terminal_rows);
+  }
+  return plan;
+}
+
+}  // namespace bulkhead::runtime

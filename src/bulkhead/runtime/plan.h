@@ -1,0 +1,52 @@
+#pragma once
+
+// What the guest is told: the agent's messages, made from the OCI specification and the options.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "bulkhead/agent/v1/agent.pb.h"
+#include "bulkhead/base/result.h"
+#include "bulkhead/network/resolver.h"
+#include "bulkhead/oci/spec.h"
+#include "bulkhead/runtime/options.h"
+
+namespace bulkhead::runtime {
+
+/// The guest finds its disks by these serial numbers.
+inline constexpr std::string_view kBaseSerial = "base";
+inline constexpr std::string_view kScratchSerial = "scratch";
+
+/// The container's own network interface; nothing of it for network "none".
+struct GuestNetwork {
+  std::string mac_address;
+  std::string address;        ///< "10.79.0.2"
+  std::uint32_t prefix = 16;  ///< length
+  std::string gateway;
+  std::uint32_t mtu = 0;  ///< 0: leave
+};
+
+/// The name that the container knows itself by: the options', the specification's, or the first 12
+/// characters of the id.
+std::string container_hostname(const std::string& id, const oci::Spec& spec,
+                               const ContainerOptions& options);
+
+std::string hosts_file(const std::string& hostname, const std::optional<GuestNetwork>& network,
+                       const ContainerOptions& options);
+
+/// What the options name, and of the rest what the host has.
+std::string resolv_conf(const ContainerOptions& options, const network::ResolverConfig& host);
+
+/// One process. Streams are left at 0.
+agent::v1::Process plan_process(const oci::Process& process);
+
+/// Everything but clock, entropy and the process's streams.
+/// Errors: Invalid without a process; Unsupported for a mount of a host's directory.
+Result<agent::v1::StartRequest> plan_container(const std::string& id, const oci::Spec& spec,
+                                               const ContainerOptions& options,
+                                               const std::optional<GuestNetwork>& network,
+                                               const network::ResolverConfig& resolver);
+
+}  // namespace bulkhead::runtime
