@@ -1,3 +1,12 @@
 add_executable(ext4_tool ext4_tool.cc)
 set_target_properties(ext4_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests")
 target_link_libraries(ext4_tool PRIVATE bulkhead::ext4_import bulkhead::os bulkhead_host_options)
+
+# The image files need neither root nor a virtual machine; the kernel's view is compared where loop
+# mounts work. Without Python there is no tree generator.
+find_package(Python3 COMPONENTS Interpreter)
+if(Python3_Interpreter_FOUND)
+  bulkhead_add_system_test(NAME ext4_oracle
+    COMMAND Python3::Interpreter "${CMAKE_CURRENT_SOURCE_DIR}/ext4_oracle.py" $<TARGET_FILE:ext4_tool>
+    LABELS unit TIMEOUT 300)
+endif()

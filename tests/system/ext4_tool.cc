@@ -2,7 +2,8 @@
 //
 //   ext4_tool empty FILE BYTES [JOURNAL_BYTES]
 //   ext4_tool scratch FILE BYTES
-//   ext4_tool populate FILE BYTES LAYER…      BYTES 0: as small as possible; layers may be compressed
+//   ext4_tool populate FILE BYTES LAYER…      BYTES 0: as small as possible; layers may be
+//   compressed
 
 #include <fcntl.h>
 
@@ -50,8 +51,7 @@ Result<FormatResult> run(std::span<const std::string> arguments) {
   if (arguments.size() < 3) {
     return fail(ErrorCode::Invalid, "usage: empty|scratch|populate FILE BYTES …");
   }
-  const os::UniqueFd file =
-      BH_TRY(os::open_file(arguments[1], O_RDWR | O_CREAT | O_TRUNC, 0644));
+  const os::UniqueFd file = BH_TRY(os::open_file(arguments[1], O_RDWR | O_CREAT | O_TRUNC, 0644));
   const std::uint64_t bytes = BH_TRY(number(arguments[2]));
   if (arguments[0] == "scratch") {
     return format_scratch(file.get(), bytes);

@@ -1,0 +1,1 @@
+bulkhead_add_fuzzer(NAME ext4_import SOURCES ext4_import_fuzzer.cc PRIVATE bulkhead::ext4_import)
