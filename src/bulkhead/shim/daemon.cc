@@ -53,6 +53,8 @@ Result<> serve(const Arguments& arguments) {
   configure_log(arguments.bundle, arguments.debug ? log::Level::Debug : log::Level::Info);
   BH_TRY(os::ignore_signal(SIGPIPE));
   BH_TRY(os::ignore_signal(SIGHUP));
+  // A log that has reached a limit of file sizes is an error like a full disk.
+  BH_TRY(os::ignore_signal(SIGXFSZ));
   const config::Paths paths = BH_TRY(config::Paths::from_environment());
   const std::unique_ptr<os::EventLoop> loop = BH_TRY(os::EventLoop::create());
   const std::unique_ptr<runtime::Host> host = runtime::make_host(paths);
