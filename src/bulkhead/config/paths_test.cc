@@ -1,6 +1,6 @@
 #include "bulkhead/config/paths.h"
 
-#include <cstdlib>
+#include <stdlib.h>  // NOLINT(modernize-deprecated-headers): setenv
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -387,6 +387,18 @@ TEST_F(FetchTest, InflatesByContentAndNotByName) {
   }
 }
 
+TEST_F(FetchTest, TakesArchivesThatWereNotClosed) {
+  MemorySource source;
+  TestImage image;
+  const std::string tar = TarBuilder().file("a", "1").bytes();
+  image
+      .layer(source, tar)                     // without the end-of-archive mark
+      .layer(source, tar.substr(0, 512 + 1))  // without the rest of the last block
+      .finish(source);
+  store::Store store = open();
+  EXPECT_THAT(fetch(store, source, reference()), IsOk());
+}
+
 TEST_F(FetchTest, RefusesLayersThatAreNoArchives) {
   const std::string tar = tar_with("a", std::string(100'000, 'x'));
   const std::string gz = gzip(tar);

@@ -56,7 +56,8 @@ Result<Unpacked> unpack(archive::Reader& compressed, const LayerWork& work) {
   hash::Hasher hasher = BH_TRY(hash::Hasher::create(work.diff_id.algorithm()));
   archive::HashingReader tar(*inflater.reader, hasher);
   if (work.formatter != nullptr) {
-    BH_TRY(ext4::apply_layer(*work.formatter, tar));
+    PaddingReader padded(tar);
+    BH_TRY(ext4::apply_layer(*work.formatter, padded));
   }
   // Also what stands after the end of the archive belongs to the digests.
   BH_TRY(archive::drain(tar));

@@ -1,5 +1,6 @@
 #include "bulkhead/images/streams.h"
 
+#include <array>
 #include <cstddef>
 #include <utility>
 
@@ -34,6 +35,16 @@ Result<Bytes> KeepingReader::next() {
   if (blob_ != nullptr && !piece.empty()) {
     BH_TRY(blob_->write(piece));
   }
+  return piece;
+}
+
+Result<Bytes> PaddingReader::next() {
+  static constexpr std::array<std::byte, kBlockBytes> kZeros{};
+  Bytes piece = BH_TRY(source_.next());
+  if (piece.empty()) {
+    piece = Bytes(kZeros).first((kBlockBytes - bytes_read_ % kBlockBytes) % kBlockBytes);
+  }
+  bytes_read_ += piece.size();
   return piece;
 }
 

@@ -83,6 +83,23 @@ class KeepingReader final : public archive::Reader {
   store::BlobWriter* blob_;
 };
 
+/// Fills the last block of a tar stream up with zeros. umoci 0.4.7 (`insert`) and others that
+/// forget to close their tar leave out the end of it; Go's reader, and so docker and containerd, do
+/// not mind. Only for streams whose digest is checked, where nothing can be cut off. Borrows the
+/// source.
+class PaddingReader final : public archive::Reader {
+ public:
+  explicit PaddingReader(archive::Reader& source) : source_(source) {}
+
+  Result<Bytes> next() override;
+
+ private:
+  static constexpr std::size_t kBlockBytes = 512;
+
+  archive::Reader& source_;
+  std::uint64_t bytes_read_ = 0;
+};
+
 /// Looks at the beginning of a stream without taking it away. Borrows the source.
 class PeekingReader final : public archive::Reader {
  public:

@@ -65,12 +65,12 @@ TEST(JsonParse, RejectsWhatIsNotJson) {
                                      "{} x",
                                      "{}{}",
                                      "[1] 2",
-                                     "\"\\ud800\"",
+                                     R"("\ud800")",
                                      "\"\xff\"",
                                      "\"\xc0\xaf\"",
                                      "\"\xed\xa0\x80\"",
                                      "{1:2}",
-                                     "\"\\x41\"",
+                                     R"("\x41")",
                                      "{\"a\" 1}"}) {
     EXPECT_THAT(parse(bad), IsError(ErrorCode::Invalid)) << bad;
   }

@@ -53,9 +53,7 @@ class Value {
   template <std::integral T>
     requires(!std::same_as<T, bool>)
   Value(T value) : Value() {
-    if constexpr (std::signed_integral<T>) {
-      data_ = static_cast<std::int64_t>(value);
-    } else if (value <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
+    if (std::in_range<std::int64_t>(value)) {
       data_ = static_cast<std::int64_t>(value);
     } else {
       data_ = static_cast<std::uint64_t>(value);
