@@ -31,6 +31,10 @@ if(BULKHEAD_SANITIZE)
     -fsanitize=${BULKHEAD_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(bulkhead_host_options INTERFACE -fsanitize=${BULKHEAD_SANITIZE})
 endif()
+if(BULKHEAD_FUZZ)
+  # Coverage for libFuzzer, in every library.
+  target_compile_options(bulkhead_host_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 if(BULKHEAD_HARDEN)
   target_compile_options(bulkhead_host_options INTERFACE
     -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -fcf-protection)

@@ -99,8 +99,11 @@ Result<> stop_one(const runtime::ContainerStore& store, const StoredContainer& c
       return killed;
     }
   }
-  // Until everything is given back: its state is then final.
-  BH_TRY(store.lock(container.record.id, kTeardown));
+  // Until everything is given back: its state is then final. One that removes itself is gone then.
+  const auto lock = store.lock(container.record.id, kTeardown);
+  if (!lock && lock.error().code() != ErrorCode::NotFound) {
+    return lock.error();
+  }
   return {};
 }
 
@@ -146,7 +149,11 @@ Result<> remove_when_ended(runtime::ContainerStore& store, const std::string& id
       return lock.error();
     }
   }
-  return store.remove(id);
+  auto removed = store.remove(id);
+  if (!removed && removed.error().code() == ErrorCode::NotFound) {
+    return {};  // it has removed itself
+  }
+  return removed;
 }
 
 Result<int> stop(const config::Paths& paths, const StopOptions& options) {

@@ -58,7 +58,11 @@ void Session::on_signal(int signal) {
     }
     return;
   }
-  if (attached_) {
+  if (attached_ && has_terminal_ && signal == SIGHUP) {
+    // The terminal is gone, and so is the reason to be here; the container goes on.
+    interrupted_by_ = signal;
+    loop_->stop();
+  } else if (attached_) {
     send_signal(signal);
   } else if (interrupted_by_ == 0 && signal != SIGUSR1 && signal != SIGUSR2) {
     interrupted_by_ = signal;

@@ -62,6 +62,20 @@ task_api::CreateTaskRequest create_request(const runtime::ContainerStore& store,
   return request;
 }
 
+/// The right to start the container's shim. The shim of a container that has just ended may still
+/// be giving things back: it is waited for.
+Result<os::FileLock> take_shim_lock(const runtime::ContainerStore& store,
+                                    const runtime::ContainerRecord& record) {
+  if (auto lock = BH_TRY(store.try_lock(record.id))) {
+    return *std::move(lock);
+  }
+  const auto state = BH_TRY(store.load_state(record.id));
+  if (state.status != runtime::ContainerStatus::Stopped) {
+    return fail(ErrorCode::FailedPrecondition, "container {}: running already", record.name);
+  }
+  return store.lock(record.id, kUndo);
+}
+
 /// Asks the shim to end what was begun; it ends by itself after that.
 void undo(Session& session, const std::string& id) {
   task_api::KillRequest kill;
@@ -109,10 +123,7 @@ int failed_start_status(Session& session, const ProcessId& process) {
 
 Result<int> start_container(runtime::ContainerStore& store, const runtime::ContainerRecord& record,
                             const StartContainerOptions& options) {
-  auto lock = BH_TRY(store.try_lock(record.id));
-  if (!lock) {
-    return fail(ErrorCode::FailedPrecondition, "container {}: running already", record.name);
-  }
+  auto lock = BH_TRY(take_shim_lock(store, record));
   const bool has_terminal = BH_TRY(load_spec(store, record.id)).process->terminal;
   auto streams = BH_TRY(Streams::make(store.paths().container_run(record.id), "",
                                       {.input = options.attach && options.input,
@@ -121,7 +132,7 @@ Result<int> start_container(runtime::ContainerStore& store, const runtime::Conta
   // Beside the containers: a container that removes itself takes its directory along.
   const std::string timing_file = store.paths().run + "/timing-" + record.id;
   BH_TRY(runtime::launch_shim(
-      store, record.id, *std::move(lock),
+      store, record.id, std::move(lock),
       options.timing == nullptr
           ? std::vector<std::string>()
           : std::vector<std::string>{std::string(runtime::kTimingVariable) + "=" + timing_file}));

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,10 +20,21 @@ namespace {
 
 using Milliseconds = std::chrono::duration<double, std::milli>;
 
+/// What people read where a mark's own name says too little.
+std::string readable(const std::string& phase) {
+  static const std::map<std::string, std::string> names = {
+      {"qmp greeting", "QEMU has greeted on QMP"},
+      {"agent hello", "kernel and init are up: the agent answers"},
+      {"torn down", "teardown is done"},
+      {"init", "kernel has booted, init begins"}};
+  const auto found = names.find(phase);
+  return found == names.end() ? phase : found->second;
+}
+
 std::string phase_of(const json::Value& mark) {
   const json::Value* phase = mark.find("phase");
   const std::string* text = phase == nullptr ? nullptr : phase->as_string();
-  return text == nullptr ? std::string() : *text;
+  return text == nullptr ? std::string() : readable(*text);
 }
 
 std::chrono::nanoseconds time_of(const json::Value& mark, std::string_view name) {

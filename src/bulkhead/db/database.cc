@@ -154,9 +154,11 @@ Database::~Database() = default;
 Result<Database> Database::open(const std::string& path,
                                 std::span<const std::string_view> migrations,
                                 const Options& options) {
-  // SQLite makes files 0644; ours hold names that are nobody else's business.
-  {
-    const os::UniqueFd file = BH_TRY(os::open_file(path, O_RDWR | O_CREAT, 0600));
+  // SQLite makes files 0644; ours hold names that are nobody else's business. A file that is there
+  // is not opened: closing it would drop this process's locks on it (POSIX).
+  const auto file = os::open_file(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+  if (!file && file.error().code() != ErrorCode::AlreadyExists) {
+    return file.error();
   }
   auto state = std::make_unique<State>();
   state->path = path;

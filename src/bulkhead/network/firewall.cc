@@ -94,7 +94,7 @@ table bridge bulkhead {{
   }}
   chain guest {{
     ether type ip iifname . ether saddr . ip saddr @guests accept
-    ether type arp iifname . arp saddr ether . arp saddr ip @guests accept
+    ether type arp iifname . ether saddr . arp saddr ip @guests iifname . arp saddr ether . arp saddr ip @guests accept
     drop
   }}
 }}

@@ -127,6 +127,22 @@ Result<netlink::IpPrefix> free_subnet(netlink::Socket& route) {
               kFirstSecondByte, kLastSecondByte);
 }
 
+/// The network of the bridge's address, when it is one that we would have given it.
+Result<std::optional<netlink::IpPrefix>> subnet_of_bridge(netlink::Socket& route,
+                                                          std::string_view name) {
+  const auto bridge = BH_TRY(netlink::find_link(route, name));
+  if (!bridge) {
+    return std::nullopt;
+  }
+  for (const auto& entry : BH_TRY(netlink::list_addresses(route))) {
+    if (entry.link_index == bridge->index && entry.address.family() == AF_INET &&
+        entry.address.length() == kPrefixLength && (entry.address.ipv4() & 0xffffU) == 1) {
+      return netlink::IpPrefix::from_ipv4(entry.address.ipv4() & 0xffff0000U, kPrefixLength);
+    }
+  }
+  return std::nullopt;
+}
+
 Result<> write_sysctl(const std::string& path, std::string_view value) {
   const os::UniqueFd fd = BH_TRY(os::open_file(path, O_WRONLY));
   return os::write_all(fd.get(), as_bytes(value)).context(path);
@@ -187,9 +203,11 @@ struct Networks::State {
     if (auto found = BH_TRY(find(name))) {
       return *std::move(found);
     }
+    // A bridge that outlived the database (a run directory that was wiped) keeps its subnet.
+    const auto kept = BH_TRY(subnet_of_bridge(*route, kDefaultBridge));
     Network network{.name = std::string(name),
                     .bridge = std::string(kDefaultBridge),
-                    .subnet = BH_TRY(free_subnet(*route)),
+                    .subnet = kept ? *kept : BH_TRY(free_subnet(*route)),
                     .mtu = BH_TRY(outward_mtu(*route)),
                     .last_address = 0};
     network.last_address = network.gateway();

@@ -42,7 +42,10 @@ class Terminal:
             if left <= 0 or not select.select([self.parent], [], [], left)[0]:
                 sys.exit(f"waited in vain for {text!r}; saw {self.seen[-2000:]!r}")
             try:
-                self.seen += os.read(self.parent, 65536)
+                data = os.read(self.parent, 65536)
+                self.seen += data
+                if b"\x1b[6n" in data:  # where is the cursor? Terminals answer.
+                    os.write(self.parent, b"\x1b[1;1R")
             except OSError:
                 sys.exit(f"the terminal closed before {text!r}; saw {self.seen[-2000:]!r}")
         self.seen = self.seen[self.seen.index(wanted) + len(wanted):]
@@ -53,32 +56,33 @@ class Terminal:
 
 def shell(image):
     terminal = Terminal(["bulkhead", "run", "--rm", "-it", image, "sh"], 33, 91)
-    terminal.send("echo rea''dy\n")
+    terminal.expect("# ")
+    terminal.send("echo rea''dy\r")
     terminal.expect("ready")
     return terminal
 
 
 def size(image):
     terminal = shell(image)
-    terminal.send("tty; stty size\n")
+    terminal.send("tty; stty size\r")
     terminal.expect("/dev/")
     terminal.expect("33 91")
     terminal.resize(40, 120)
     os.kill(terminal.pid, 28)  # SIGWINCH: the kernel sends it to the foreground group as well
     time.sleep(0.5)
-    terminal.send("stty size\n")
+    terminal.send("stty size\r")
     terminal.expect("40 120")
-    terminal.send("exit 5\n")
+    terminal.send("exit 5\r")
     return terminal.status() == 5
 
 
 def interrupt(image):
     terminal = shell(image)
-    terminal.send("sleep 1000; echo status=$?\n")
+    terminal.send("sleep 1000; echo status=$?\r")
     time.sleep(0.5)
     terminal.send("\x03")
     # Some shells drop the rest of an interrupted line: ask again.
-    terminal.send("echo st''ill here\n")
+    terminal.send("echo st''ill here\r")
     terminal.expect("still here")
     terminal.send("\x04")
     terminal.status()
@@ -87,7 +91,7 @@ def interrupt(image):
 
 def restore(image):
     terminal = shell(image)
-    terminal.send("exit\n")
+    terminal.send("exit\r")
     terminal.status()
     return termios.tcgetattr(terminal.child_end) == terminal.before
 
