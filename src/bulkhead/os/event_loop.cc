@@ -205,6 +205,7 @@ void EventLoop::dispatch(const epoll_event& event) {
 }
 
 Result<> EventLoop::run_once(std::chrono::milliseconds timeout) {
+  stopped_ = false;
   std::array<epoll_event, 64> events{};
   const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()),
                                  next_timeout(timeout));
@@ -223,10 +224,9 @@ Result<> EventLoop::run_once(std::chrono::milliseconds timeout) {
 }
 
 Result<> EventLoop::run() {
-  stopped_ = false;
-  while (!stopped_) {
+  do {
     BH_TRY(run_once(std::chrono::milliseconds(-1)));
-  }
+  } while (!stopped_);
   return {};
 }
 

@@ -68,6 +68,7 @@ class EventLoop {
   /// with a deadline.
   Result<> run_once(std::chrono::milliseconds timeout);
 
+  /// Ends the run() or run_once() in progress after the callback that asks for it.
   void stop() { stopped_ = true; }
 
  private:

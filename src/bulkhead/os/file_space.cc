@@ -43,7 +43,8 @@ Result<> zero_range(int fd, std::uint64_t offset, std::uint64_t length) {
   const std::uint64_t end = std::min(offset + length, size);
   static constexpr std::array<std::byte, 65536> kZeros{};
   while (offset < end) {
-    const auto step = static_cast<std::size_t>(std::min<std::uint64_t>(kZeros.size(), end - offset));
+    const auto step =
+        static_cast<std::size_t>(std::min<std::uint64_t>(kZeros.size(), end - offset));
     BH_TRY(pwrite_all(fd, std::span(kZeros).first(step), offset));
     offset += step;
   }

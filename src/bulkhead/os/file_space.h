@@ -9,8 +9,8 @@ namespace bulkhead::os {
 /// Cuts a file, or makes it longer by a hole.
 Result<> set_file_size(int fd, std::uint64_t size);
 
-/// Makes a range of a file read as zeros, by a hole where the file system can, otherwise by writing.
-/// The file's size stays.
+/// Makes a range of a file read as zeros, by a hole where the file system can, otherwise by
+/// writing. The file's size stays.
 Result<> zero_range(int fd, std::uint64_t offset, std::uint64_t length);
 
 struct FileSpace {

@@ -149,6 +149,17 @@ TEST(EventLoop, RunsTimersInOrderAndCancels) {
   EXPECT_THAT(order, ElementsAre(1, 2));
 }
 
+TEST(EventLoop, GoesOnAfterAStop) {
+  const auto loop = EventLoop::create();
+  ASSERT_THAT(loop, IsOk());
+  (*loop)->after(std::chrono::milliseconds(0), [&] { (*loop)->stop(); });
+  ASSERT_THAT((*loop)->run(), IsOk());
+  bool called = false;
+  (*loop)->post([&] { called = true; });
+  ASSERT_THAT((*loop)->run_once(std::chrono::milliseconds(1000)), IsOk());
+  EXPECT_TRUE(called);
+}
+
 TEST(EventLoop, PostWakesItFromAnotherThread) {
   const auto loop = EventLoop::create();
   ASSERT_THAT(loop, IsOk());
