@@ -122,10 +122,17 @@ root=$(jq -r '.[0].Root' <<<"$inspected")
 check "e2fsck finds nothing" e2fsck -fn "$root" >/dev/null 2>&1
 mkdir "$work/dump"
 debugfs -R "rdump / $work/dump" "$root" >/dev/null 2>&1
-tree() { (cd "$1" && find . -mindepth 1 ! -name lost+found -printf '%P %y %m %U:%G %l\n' | sort); }
+# rdump drops set-uid, set-gid and sticky bits: those are looked at one by one.
+tree() {
+  (cd "$1" && find . -mindepth 1 ! -name lost+found -printf '%P %y %m %U:%G %l\n') |
+    sed -E 's/ [0-7]([0-7]{3}) ([0-9]+:)/ \1 \2/' | sort
+}
+mode() { debugfs -R "stat $1" "$root" 2>/dev/null | grep -o 'Mode: *[0-7]*' | tr -s ' ' | cut -d' ' -f2; }
 tree "$work/bundle/rootfs" >"$work/expected"
 tree "$work/dump" >"$work/actual"
 check "the tree is umoci's" diff "$work/expected" "$work/actual"
+check "set-uid bits are there" equal 04755 "$(mode /dir/file)"
+check "sticky bits are there" equal 01777 "$(mode /tmp)"
 check "the contents too" diff -r --no-dereference "$work/bundle/rootfs" "$work/dump"
 
 # --- removing -----------------------------------------------------------------------------------
