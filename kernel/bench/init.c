@@ -1,15 +1,17 @@
 /* PID 1 of bench-boot, not part of the product: says when it runs, proves that timers fire, reports memory
- * and, if the kernel command line has the word `messages`, the kernel's messages; then ends the machine.
+ * and, if the kernel command line has the word `messages`, the kernel's messages; sleeps for ten seconds if it has the
+ * word `idle`; then ends the machine.
  * No C library, so that the time measured is the kernel's. */
 
 enum { kRead = 0, kWrite = 1, kOpen = 2, kNanosleep = 35, kSyslog = 103, kMount = 165, kReboot = 169 };
 
 static long call(long number, long a, long b, long c, long d) {
   register long fourth __asm__("r10") = d;
+  register long fifth __asm__("r8") = 0;
   long result;
   __asm__ volatile("syscall"
                    : "=a"(result)
-                   : "a"(number), "D"(a), "S"(b), "d"(c), "r"(fourth)
+                   : "a"(number), "D"(a), "S"(b), "d"(c), "r"(fourth), "r"(fifth)
                    : "rcx", "r11", "memory");
   return result;
 }
@@ -54,6 +56,7 @@ static int has_word(const char* word, long length, long size) {
 
 __attribute__((force_align_arg_pointer)) void _start(void) {
   static long five_milliseconds[2] = {0, 5000000};
+  static long ten_seconds[2] = {10, 0};
   say_ticks(ticks());
   call(kNanosleep, (long)five_milliseconds, 0, 0, 0);
   say("timer\n", 6);
@@ -66,6 +69,11 @@ __attribute__((force_align_arg_pointer)) void _start(void) {
       if (written <= 0) break;
       done += written;
     }
+  }
+  if (has_word("idle", 4, read_file("/proc/cmdline"))) {
+    say("idle\n", 5);
+    call(kNanosleep, (long)ten_seconds, 0, 0, 0);
+    say("busy\n", 5);
   }
   call(kReboot, 0xfee1dead, 672274793, 0x1234567, 0);
   for (;;) {
