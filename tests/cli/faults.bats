@@ -51,7 +51,7 @@ vm_of() { field "$1" .state.vm_pid; }
   "$BATS_TEST_DIRNAME/lib/make-image.py" wrong-digest "$WORK/wrong.tar"
   run bulkhead image load -i "$WORK/wrong.tar"
   [ "$status" -ne 0 ]
-  [[ "$output" == *digest* ]]
+  [[ "$output" == *sha256:*damaged* ]]
   [[ "$(bulkhead image list)" != *wrong* ]]
 }
 
@@ -71,7 +71,7 @@ vm_of() { field "$1" .state.vm_pid; }
     run bulkhead run --rm localhost/hostile:latest /bin/busybox cat /inside
     [ "$output" = inside ]
   else
-    [[ "$output" == bulkhead:* ]]
+    [[ "${lines[-1]}" == bulkhead:*bulkhead-escape* ]]
   fi
   [ "$(cat "$WORK/probe")" = untouched ]
   [ ! -e /tmp/bulkhead-escape ]
@@ -79,8 +79,9 @@ vm_of() { field "$1" .state.vm_pid; }
 }
 
 @test "no QEMU" {
-  mkdir -p "$WORK/empty"
-  run env BULKHEAD_QEMU="$WORK/empty/qemu-system-x86_64" bulkhead run --rm "$BUSYBOX" true
+  # A mount namespace in which QEMU is nothing that can be executed, and PATH has no other.
+  # shellcheck disable=SC2016
+  run unshare --mount -- bash -c 'mount --bind /dev/null /usr/bin/qemu-system-x86_64 && exec bulkhead run --rm "$BUSYBOX" true'
   one_line 125 qemu
   nothing_left
 }

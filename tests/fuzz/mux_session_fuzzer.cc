@@ -4,8 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <span>
+#include <tuple>
 #include <utility>
 
 #include "bulkhead/base/bytes.h"

@@ -4,10 +4,9 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
-#include <utility>
+#include <tuple>
 
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/check.h"

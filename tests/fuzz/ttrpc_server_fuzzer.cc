@@ -6,13 +6,13 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/check.h"
 #include "bulkhead/base/clock.h"
-#include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/ttrpc/frame.h"
 #include "bulkhead/ttrpc/server_protocol.h"

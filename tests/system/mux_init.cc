@@ -14,12 +14,11 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <cstdint>
 #include <cstdio>
 #include <map>
 #include <memory>
 #include <string>
-#include <utility>
+#include <tuple>
 
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/error.h"

@@ -92,8 +92,13 @@ Result<std::unique_ptr<Agent>> Agent::create(os::EventLoop& loop, os::UniqueFd c
   state->client = BH_TRY(ttrpc::Client::create(
       loop, mux::make_rpc_transport(state->connection->weak_session(), mux::kRpcStream,
                                     mux::StreamOrigin::Open)));
-  // The guest may end the agent's stream alone: without it nothing more can be asked.
-  state->client->on_closed([raw](const Error& error) { raw->lose(error); });
+  // The guest may end the agent's stream alone: without it nothing more can be asked. When all of
+  // the connection breaks, on_broken tells the cause.
+  state->client->on_closed([raw](const Error& error) {
+    if (raw->connection->session().is_ready()) {
+      raw->lose(error);
+    }
+  });
   return std::unique_ptr<Agent>(new Agent(std::move(state)));
 }
 

@@ -1,6 +1,7 @@
 #include "bulkhead/ext4/tree.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 

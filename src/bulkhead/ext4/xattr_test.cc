@@ -63,7 +63,7 @@ TEST(XattrTable, ChecksNamesAndAcls) {
     EXPECT_THAT(table.add(std::vector<Xattr>{{.name = name}}), IsError(ErrorCode::Unsupported));
   }
   for (const std::string& value :
-       {std::string(), std::string("\1\0\0\0", 4), std::string("\2\0\0\0123", 7),
+       {std::string(), std::string("\1\0\0\0", 4), std::string("\2\0\0\0xyz", 7),
         std::string("\2\0\0\0\x77\0\7\0\xff\xff\xff\xff", 12)}) {
     EXPECT_THAT(table.add(std::vector<Xattr>{
                     {.name = "system.posix_acl_access", .value = as_bytes(value)}}),

@@ -20,8 +20,6 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <optional>
-#include <string>
 #include <unordered_map>
 #include <vector>
 

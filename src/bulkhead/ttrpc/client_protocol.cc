@@ -179,8 +179,7 @@ void ClientProtocol::on_frame(const FrameHeader& header, Bytes data, bool oversi
     return;  // given up by us, answered twice, or never asked
   }
   if (oversized) {
-    end(stream, fail(ErrorCode::ResourceExhausted, "answer: {} bytes are more than {}",
-                     std::uint32_t{header.length}, kMaxDataSize));
+    end(stream, fail(ErrorCode::ResourceExhausted, "answer: more than {} bytes", kMaxDataSize));
   } else if (header.type == std::to_underlying(FrameType::Response)) {
     on_response(stream, data);
   } else if (header.type == std::to_underlying(FrameType::Data)) {

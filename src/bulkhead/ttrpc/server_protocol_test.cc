@@ -1,7 +1,6 @@
 #include "bulkhead/ttrpc/server_protocol.h"
 
 #include <chrono>
-#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <memory>

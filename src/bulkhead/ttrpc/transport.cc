@@ -8,8 +8,8 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
-#include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "bulkhead/base/bytes.h"

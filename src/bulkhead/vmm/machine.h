@@ -49,6 +49,9 @@ struct MachineConfig {
   std::uint64_t memory_bytes = 1U << 30U;  ///< a multiple of 1 MiB
   std::string kernel;                      ///< an ELF vmlinux with PVH entry
   std::string initramfs;
+  /// It is the kernel built with this program (kernel/build). Another one boots too, only slower:
+  /// it is not told what it would not understand.
+  bool is_own_kernel = true;
   /// Appended to the kernel's command line; the machine adds what its devices need.
   std::vector<std::string> kernel_arguments;
   std::vector<DiskDevice> disks;

@@ -35,6 +35,8 @@ struct MachinePlan {
   std::uint32_t vcpus = 1;
   std::uint64_t memory_bytes = 0;
   std::vector<std::string> kernel_arguments;
+  /// The kernel understands lapic_timer_khz=, as ours does.
+  bool kernel_takes_timer_rate = true;
   std::vector<Disk> disks;
   std::optional<std::string> mac_address;  ///< nothing: no network
   bool has_firmware = true;

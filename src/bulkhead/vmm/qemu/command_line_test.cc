@@ -141,15 +141,30 @@ TEST(CommandLine, KvmUsesTheHostsProcessorAndItsClock) {
   EXPECT_EQ(value_of(command_line(plan), "-cpu"), "host,-arch-capabilities");
 }
 
-TEST(KernelCommandLine, SkipsTimerCalibrationUnderTcgOnly) {
+TEST(KernelCommandLine, TellsUnderTcgWhatCannotBeMeasured) {
   MachinePlan plan = example();
-  EXPECT_THAT(kernel_command_line(plan), HasSubstr(" nolapic_timer "));
+  EXPECT_THAT(kernel_command_line(plan), HasSubstr(" lapic_timer_khz=1000000 "));
   EXPECT_THAT(kernel_command_line(plan), HasSubstr(" tsc_early_khz=2596134 "));
   EXPECT_THAT(kernel_command_line(plan), testing::EndsWith(" bulkhead.x=1"));
+  EXPECT_THAT(value_of(command_line(plan), "-M"), HasSubstr("pit=off,pic=off"));
   plan.tsc_khz = 0;
   EXPECT_THAT(kernel_command_line(plan), Not(HasSubstr("tsc_early_khz")));
+}
+
+TEST(KernelCommandLine, AnotherKernelKeepsTheTimerChip) {
+  MachinePlan plan = example();
+  plan.kernel_takes_timer_rate = false;
+  EXPECT_THAT(kernel_command_line(plan), HasSubstr(" nolapic_timer "));
+  EXPECT_THAT(kernel_command_line(plan), Not(HasSubstr("lapic_timer_khz")));
+  EXPECT_THAT(value_of(command_line(plan), "-M"), HasSubstr("pit=on,pic=on"));
+}
+
+TEST(KernelCommandLine, KvmNeedsNoneOfThis) {
+  MachinePlan plan = example();
   plan.accelerator = Accelerator::Kvm;
-  EXPECT_THAT(kernel_command_line(plan), Not(HasSubstr("nolapic_timer")));
+  for (const char* word : {"lapic", "tsc_early_khz"}) {
+    EXPECT_THAT(kernel_command_line(plan), Not(HasSubstr(word)));
+  }
   // Hardware speculates.
   EXPECT_THAT(kernel_command_line(plan), Not(HasSubstr("mitigations=off")));
 }

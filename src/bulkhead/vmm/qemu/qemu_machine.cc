@@ -218,6 +218,7 @@ MachinePlan QemuMachine::plan(const HostAccelerator& host) const {
                    .vcpus = config_.vcpus,
                    .memory_bytes = config_.memory_bytes,
                    .kernel_arguments = config_.kernel_arguments,
+                   .kernel_takes_timer_rate = config_.is_own_kernel,
                    .disks = {},
                    .mac_address = std::nullopt,
                    .has_firmware = !installation_.firmware.empty(),
