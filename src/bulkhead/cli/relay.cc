@@ -10,6 +10,7 @@
 #include "bulkhead/base/result.h"
 #include "bulkhead/os/io.h"
 #include "bulkhead/os/splice.h"
+#include "bulkhead/os/terminal.h"
 #include "bulkhead/os/unique_fd.h"
 
 namespace bulkhead::cli {
@@ -29,10 +30,14 @@ Result<> copy_by_hand(int from, int to) {
 }
 
 Result<> copy(int from, int to) {
+  // Linux 6: splice from a terminal delivers late, or never.
+  if (os::is_terminal(from)) {
+    return copy_by_hand(from, to);
+  }
   while (true) {
     const auto moved = os::splice_some(from, to, kChunk);
     if (!moved) {
-      // A terminal, or a file opened for appending: splice does not do these.
+      // A file opened for appending, for example.
       return moved.error().code() == ErrorCode::Invalid ? copy_by_hand(from, to) : moved.error();
     }
     if (*moved == 0) {

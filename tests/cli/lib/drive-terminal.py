@@ -54,10 +54,8 @@ class Terminal:
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
-def shell(image):
-    terminal = Terminal(["bulkhead", "run", "--rm", "-it", image, "sh"], 33, 91)
-    terminal.expect("# ")
-    terminal.send("echo rea''dy\r")
+def shell(image, script="echo rea''dy; while read line; do eval $line; done"):
+    terminal = Terminal(["bulkhead", "run", "--rm", "-it", image, "sh", "-c", script], 33, 91)
     terminal.expect("ready")
     return terminal
 
@@ -68,8 +66,7 @@ def size(image):
     terminal.expect("/dev/")
     terminal.expect("33 91")
     terminal.resize(40, 120)
-    os.kill(terminal.pid, 28)  # SIGWINCH: the kernel sends it to the foreground group as well
-    time.sleep(0.5)
+    time.sleep(1)
     terminal.send("stty size\r")
     terminal.expect("40 120")
     terminal.send("exit 5\r")
@@ -77,14 +74,14 @@ def size(image):
 
 
 def interrupt(image):
-    terminal = shell(image)
-    terminal.send("sleep 1000; echo status=$?\r")
-    time.sleep(0.5)
+    terminal = shell(image, "trap 'echo cau''ght' INT; echo rea''dy; while :; do sleep 0.1; done")
     terminal.send("\x03")
-    # Some shells drop the rest of an interrupted line: ask again.
-    terminal.send("echo st''ill here\r")
-    terminal.expect("still here")
-    terminal.send("\x04")
+    terminal.expect("caught")
+    terminal.send("\x1c")  # SIGQUIT has no handler: ignored by the first process of a container
+    os.kill(terminal.pid, 15)
+    terminal.send("\x03")
+    terminal.expect("caught")
+    os.kill(terminal.pid, 9)
     terminal.status()
     return True
 

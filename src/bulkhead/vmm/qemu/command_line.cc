@@ -93,7 +93,10 @@ void add_disk(std::vector<std::string>& arguments, std::size_t index,
                    "discard={2}",
                    index, read_only, is_read_only ? "ignore" : "unmap"),
        "-device",
-       fmt::format("virtio-blk-device,id=blk{0},drive=disk{0},serial={1}", index, disk.serial)});
+       fmt::format("virtio-blk-device,id=blk{0},drive=disk{0},serial={1},"
+                   // A full host disk is the guest's error, not a machine that stands still.
+                   "werror=report,rerror=report",
+                   index, disk.serial)});
 }
 
 bool is_serial(std::string_view serial) {
