@@ -441,6 +441,8 @@ class Suite:
         layer = Layer(self.path("large.tar"), model)
         for i in range(100_000):
             layer.file(f"many/entry-number-{i:06}")
+        for i in range(8000):  # an index of two levels
+            layer.file("long/" + f"{i:05}".ljust(255, "-"))
         for i in range(65_100):
             layer.add(make_info(f"dirs/{i}", tarfile.DIRTYPE, mode=0o755))
         layer.close()

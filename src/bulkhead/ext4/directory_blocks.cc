@@ -1,6 +1,6 @@
 #include "bulkhead/ext4/directory_blocks.h"
 
-#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "bulkhead/base/bytes.h"
+#include "bulkhead/base/check.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/ext4/crc32c.h"
 #include "bulkhead/ext4/extents.h"
@@ -15,14 +16,8 @@
 #include "bulkhead/ext4/tree.h"
 
 namespace bulkhead::ext4 {
-namespace {
-
-constexpr std::size_t kRoom = kBlockSize - sizeof(DirectoryTail);
-
-}  // namespace
-
 Result<> DirectoryBlocks::add(std::string_view name, std::uint32_t inode, std::uint8_t type) {
-  const std::size_t size = (sizeof(DirectoryEntryHead) + name.size() + 3) / 4 * 4;
+  const std::size_t size = entry_size(name);
   if (used_ + size > kRoom) {
     BH_TRY(close_block());
   }
@@ -50,13 +45,23 @@ Result<> DirectoryBlocks::close_block() {
   tail.file_type = kTypeChecksum;
   tail.checksum = crc32c(seed_, std::span(content_).first(kRoom));
   std::memcpy(content_.data() + kRoom, &tail, sizeof tail);
-  const BlockRun run = BH_TRY(allocator_.allocate(1));
-  BH_TRY(writer_.write(run.start * kBlockSize, content_));
-  append_extent(extents_, {.logical = blocks_, .count = 1, .start = run.start});
-  ++blocks_;
+  BH_TRY(write(content_));
   content_.fill(std::byte{0});
   used_ = 0;
   last_ = 0;
+  return {};
+}
+
+Result<> DirectoryBlocks::add_raw(const std::array<std::byte, kBlockSize>& block) {
+  BH_CHECK(used_ == 0);
+  return write(block);
+}
+
+Result<> DirectoryBlocks::write(const std::array<std::byte, kBlockSize>& block) {
+  const BlockRun run = BH_TRY(allocator_.allocate(1));
+  BH_TRY(writer_.write(run.start * kBlockSize, block));
+  append_extent(extents_, {.logical = blocks_, .count = 1, .start = run.start});
+  ++blocks_;
   return {};
 }
 

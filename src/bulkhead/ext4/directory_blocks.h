@@ -17,14 +17,26 @@ namespace bulkhead::ext4 {
 /// Writes the blocks of one directory, entry by entry.
 class DirectoryBlocks {
  public:
+  /// What entries may take of a block.
+  static constexpr std::size_t kRoom = kBlockSize - sizeof(DirectoryTail);
+
+  static constexpr std::size_t entry_size(std::string_view name) {
+    return (sizeof(DirectoryEntryHead) + name.size() + 3) / 4 * 4;
+  }
+
   /// `seed` is the inode's checksum seed.
   DirectoryBlocks(std::uint32_t seed, BlockAllocator& allocator, BlockWriter& writer)
       : seed_(seed), allocator_(allocator), writer_(writer) {}
 
   Result<> add(std::string_view name, std::uint32_t inode, std::uint8_t type);
 
+  /// A block of another form, as it stands. No entries may be waiting.
+  Result<> add_raw(const std::array<std::byte, kBlockSize>& block);
+
   /// Writes the last block.
   Result<> finish();
+
+  [[nodiscard]] std::uint32_t seed() const { return seed_; }
 
   [[nodiscard]] std::uint32_t blocks() const { return blocks_; }
 
@@ -32,6 +44,7 @@ class DirectoryBlocks {
 
  private:
   Result<> close_block();
+  Result<> write(const std::array<std::byte, kBlockSize>& block);
 
   std::uint32_t seed_;
   BlockAllocator& allocator_;

@@ -18,6 +18,7 @@
 #include "bulkhead/ext4/block_allocator.h"
 #include "bulkhead/ext4/crc32c.h"
 #include "bulkhead/ext4/directory_blocks.h"
+#include "bulkhead/ext4/directory_index.h"
 #include "bulkhead/ext4/extents.h"
 #include "bulkhead/ext4/formatter.h"
 #include "bulkhead/ext4/geometry.h"
@@ -98,6 +99,7 @@ Result<FormatResult> ImageFinisher::run() {
   number_inodes();
   choose_uuid();
   seed_ = crc32c(kAllOnes, uuid_);
+  std::ranges::reverse_copy(uuid_, hash_seed_.begin());
   BH_TRY(write_directories());
   BH_TRY(write_extent_trees());
   BH_TRY(write_xattr_blocks());
@@ -168,18 +170,39 @@ std::uint32_t ImageFinisher::inode_seed(std::uint32_t number) const {
   return crc32c(crc32c(seed_, object_bytes(inode)), object_bytes(generation));
 }
 
-Result<> ImageFinisher::write_directory(Node& node) {
-  Directory& directory = *node.directory;
-  DirectoryBlocks blocks(inode_seed(node.number), parts_.allocator, parts_.writer);
-  BH_TRY(blocks.add(".", node.number, kTypeDirectory));
-  BH_TRY(blocks.add("..", parts_.tree.node(directory.parent).number, kTypeDirectory));
+/// The entries of a directory: in order of making while they fit one block, otherwise with an
+/// index.
+Result<> ImageFinisher::write_entries(Node& node, DirectoryBlocks& blocks) {
+  const Directory& directory = *node.directory;
+  const std::uint32_t parent = parts_.tree.node(directory.parent).number;
+  std::vector<NamedInode> entries;
+  entries.reserve(directory.live);
+  std::size_t size = DirectoryBlocks::entry_size(".") + DirectoryBlocks::entry_size("..");
   for (const DirectoryEntry& entry : directory.entries) {
     if (entry.name_length > 0) {
       const Node& child = parts_.tree.node(entry.node);
-      BH_TRY(blocks.add(entry.text(), child.number, entry_type(child.mode)));
+      entries.push_back(
+          {.name = entry.text(), .inode = child.number, .type = entry_type(child.mode)});
+      size += DirectoryBlocks::entry_size(entry.text());
     }
   }
-  BH_TRY(blocks.finish());
+  if (size > DirectoryBlocks::kRoom) {
+    node.is_indexed = BH_TRY(write_indexed(node.number, parent, entries, hash_seed_, blocks));
+    if (node.is_indexed) {
+      return {};
+    }
+  }
+  BH_TRY(blocks.add(".", node.number, kTypeDirectory));
+  BH_TRY(blocks.add("..", parent, kTypeDirectory));
+  for (const NamedInode& entry : entries) {
+    BH_TRY(blocks.add(entry.name, entry.inode, entry.type));
+  }
+  return blocks.finish();
+}
+
+Result<> ImageFinisher::write_directory(Node& node) {
+  DirectoryBlocks blocks(inode_seed(node.number), parts_.allocator, parts_.writer);
+  BH_TRY(write_entries(node, blocks));
   node.size = std::uint64_t{blocks.blocks()} * kBlockSize;
   if (blocks.extents().size() == 1) {
     node.start = blocks.extents().front().start;
@@ -299,7 +322,7 @@ InodeRecord ImageFinisher::record_of(Node& node) {
   }
   std::uint64_t blocks = 0;
   if (has_blocks(node)) {
-    record.flags = kInodeFlagExtents;
+    record.flags = kInodeFlagExtents | (node.is_indexed ? std::uint32_t{kInodeFlagIndex} : 0U);
     record.size_lo = low(node.size);
     record.size_high = high(node.size);
     const std::vector<Extent> extents = extents_of(node);
@@ -522,8 +545,7 @@ Result<> ImageFinisher::write_superblock() {
                     kRoCompatExtraIsize | kRoCompatMetadataCsum};
   super.uuid = uuid_;
   std::ranges::copy(parts_.options.label, super.volume_name.begin());
-  // The kernel orders the directories it indexes by it.
-  std::ranges::reverse_copy(uuid_, super.hash_seed.begin());
+  super.hash_seed = hash_seed_;
   super.def_hash_version = 1;  // half MD4
   super.flags = 1U;            // of signed characters
   super.desc_size = std::uint16_t{sizeof(GroupDescriptor)};

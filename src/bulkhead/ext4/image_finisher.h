@@ -8,6 +8,8 @@
 #include "bulkhead/ext4/block_allocator.h"
 #include "bulkhead/ext4/block_writer.h"
 #include "bulkhead/ext4/device.h"
+#include "bulkhead/ext4/directory_blocks.h"
+#include "bulkhead/ext4/directory_index.h"
 #include "bulkhead/ext4/formatter.h"
 #include "bulkhead/ext4/geometry.h"
 #include "bulkhead/ext4/on_disk.h"
@@ -41,6 +43,7 @@ class ImageFinisher {
   void choose_uuid();
   Result<> write_directories();
   Result<> write_directory(Node& node);
+  Result<> write_entries(Node& node, DirectoryBlocks& blocks);
   Result<> write_extent_trees();
   Result<> write_xattr_blocks();
   Result<> settle_geometry();
@@ -59,6 +62,7 @@ class ImageFinisher {
   ImageParts parts_;
   Geometry geometry_;
   Uuid uuid_{};
+  HashSeed hash_seed_{};
   std::uint32_t seed_ = 0;                  ///< of all checksums
   std::uint32_t last_inode_ = 0;            ///< inodes 1 to this are in use
   std::vector<std::uint32_t> directories_;  ///< in each group

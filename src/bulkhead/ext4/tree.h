@@ -72,6 +72,7 @@ struct Node {
   std::uint32_t xattrs = 0;
   std::uint32_t number = 0;  ///< inode number, given at the end
   std::uint16_t mode = 0;
+  bool is_indexed = false;       ///< a directory that was written with an index
   const char* target = nullptr;  ///< of a symbolic link, `size` bytes in the arena
   std::unique_ptr<ExtentMap> map;
   std::unique_ptr<Directory> directory;

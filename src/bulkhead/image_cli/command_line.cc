@@ -60,7 +60,8 @@ class CommandLine {
 
   void add_pull() {
     CLI::App* command = app_.add_subcommand("pull", "Fetch an image from a registry");
-    command->add_option("IMAGE", options_->name, "alpine, quay.io/name:tag, host:5000/name@sha256:…")
+    command
+        ->add_option("IMAGE", options_->name, "alpine, quay.io/name:tag, host:5000/name@sha256:…")
         ->required();
     command->add_flag("-q,--quiet", options_->quiet, "no progress");
     command->add_flag("--insecure", options_->insecure,
