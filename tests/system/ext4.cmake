@@ -8,5 +8,5 @@ find_package(Python3 COMPONENTS Interpreter)
 if(Python3_Interpreter_FOUND)
   bulkhead_add_system_test(NAME ext4_oracle
     COMMAND Python3::Interpreter "${CMAKE_CURRENT_SOURCE_DIR}/ext4_oracle.py" $<TARGET_FILE:ext4_tool>
-    LABELS unit TIMEOUT 300)
+    LABELS unit TIMEOUT 900)
 endif()
