@@ -217,7 +217,8 @@ class Image:
             for (path, _), listing in zip(queue, listings):
                 for line in listing.splitlines():
                     fields = line.split(b"/")
-                    if len(fields) < 7 or fields[5] in (b".", b".."):
+                    # Inode 0: the dummy entry of an index block.
+                    if len(fields) < 7 or fields[1] == b"0" or fields[5] in (b".", b".."):
                         continue
                     inode, mode = int(fields[1]), int(fields[2], 8)
                     uid, gid = (int(f) & 0xffffffff for f in fields[3:5])  # printed signed
@@ -405,7 +406,7 @@ class Suite:
             layer.file(f"shared/{i:04}", b"", xattrs={"user.shared": b"s" * 200})
         layer.close()
         self.verify("every kind of inode", model, [layer.path],
-                    sample=lambda paths: [p for p in paths if not p.startswith("/shared/1")])
+                    sample=lambda paths: [p for p in paths if not p.startswith("/shared/") or p.endswith("07")])
         self.acl(acl)
 
     def acl(self, value):

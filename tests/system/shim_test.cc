@@ -77,7 +77,7 @@ class Installation : public ::testing::Environment {
     if (::geteuid() != 0) {
       return;
     }
-    directory = "/tmp/bh-shim-" + std::to_string(::getpid());
+    directory = "/tmp/bh-" + std::to_string(::getpid());
     ASSERT_THAT(os::make_directories(directory), IsOk());
     ::setenv("BULKHEAD_STATE_DIR", (directory + "/state").c_str(), 1);
     ::setenv("BULKHEAD_RUN_DIR", (directory + "/run").c_str(), 1);
@@ -131,6 +131,10 @@ class ShimTest : public ::testing::Test {
     if (!store_) {
       return;
     }
+    if (shim_) {
+      // Nothing holds its end up beyond a stalled reader's time.
+      EXPECT_THAT(end_of_shim(), IsOk());
+    }
     const auto containers = store_->list();
     for (const auto& container : *containers) {
       if (store_->has_shim(container.record.id)) {
@@ -142,6 +146,14 @@ class ShimTest : public ::testing::Test {
     EXPECT_THAT(store_->reap_dead({}), IsOk());
     EXPECT_THAT(os::list_directory(installation->directory + "/run/containers"),
                 IsOkAnd(IsEmpty()));
+  }
+
+  Result<> end_of_shim() {
+    const auto state = store_->load_state(record_.id);
+    if (state && state->status == runtime::ContainerStatus::Running) {
+      return {};  // the test has failed half way
+    }
+    return store_->wait_for_end(record_.id, seconds(40));
   }
 
   /// A container of the store with a shim that waits for Create.

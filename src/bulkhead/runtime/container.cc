@@ -103,6 +103,7 @@ Container::~Container() {
   loop_.cancel(boot_timer_);
   loop_.cancel(end_timer_);
   loop_.cancel(gone_timer_);
+  loop_.cancel(late_timer_);
   processes_.clear();
   agent_.reset();
   machine_.reset();
@@ -255,6 +256,7 @@ void Container::on_machine_exit(const vmm::MachineExit& exit) {
       on_machine_lost(**found, exit);
     }
   }
+  late_timer_ = loop_.after(timeouts_.late_output, [this] { abandon_exec_output(); });
   give_back();
   check_gone();
 }
@@ -521,6 +523,9 @@ void Container::kill(const std::string& exec_id, std::uint32_t signal, KillScope
       }
       [[fallthrough]];
     case ProcessState::Stopped:
+      if (signal == SIGKILL && exec_id.empty()) {
+        abandon_exec_output();
+      }
       done(fail(ErrorCode::NotFound, "kill: the process has ended"));
       return;
     case ProcessState::Running:
@@ -691,6 +696,21 @@ void Container::on_power_off_answer(const Result<>& answer) {
   });
 }
 
+/// A reader that stalls must not keep the container from being over.
+void Container::abandon_exec_output() {
+  std::vector<std::string> draining;
+  for (const auto& [id, process] : processes_) {
+    if (!id.empty() && process->state() == ProcessState::Draining) {
+      draining.push_back(id);
+    }
+  }
+  for (const std::string& id : draining) {
+    if (const auto found = lookup(id)) {
+      (*found)->abandon_output();
+    }
+  }
+}
+
 void Container::give_back() {
   if (std::exchange(holds_network_, false)) {
     host_.detach_network(config_.id);
@@ -716,6 +736,7 @@ void Container::check_gone() {
   gone_timer_ = loop_.after(std::chrono::nanoseconds(0), [this] {
     gone_timer_ = 0;
     if (!std::exchange(gone_, true)) {
+      loop_.cancel(late_timer_);
       agent_.reset();
       machine_.reset();
       timing_.mark("torn down");

@@ -51,6 +51,8 @@ struct ContainerTimeouts {
   std::chrono::milliseconds cause{2000};      ///< from a lost connection to the machine's own word
   std::chrono::milliseconds power_off{5000};  ///< from the agent's answer to the machine's end
   std::chrono::milliseconds quit{2000};       ///< after that
+  /// How long readers of exec'd processes' output have once the machine is gone.
+  std::chrono::milliseconds late_output{10000};
   agent_client::AgentTimeouts agent;
 };
 
@@ -95,7 +97,8 @@ class Container {
   enum class KillScope : std::uint8_t { Process, Container };
 
   /// Before the start any signal that would end the process ends the container.
-  /// SIGKILL is certain: a guest that does not obey loses its machine.
+  /// SIGKILL is certain: a guest that does not obey loses its machine, output that nobody takes is
+  /// dropped.
   /// Errors: NotFound for an unknown process and for one that has ended.
   void kill(const std::string& exec_id, std::uint32_t signal, KillScope scope, Done<void> done);
 
@@ -163,6 +166,7 @@ class Container {
 
   void blame(std::string cause);
   void lose_guest(std::string cause);
+  void abandon_exec_output();
   void tear_down();
   void on_power_off_answer(const Result<>& answer);
   void give_back();
@@ -200,6 +204,7 @@ class Container {
   os::EventLoop::TimerId boot_timer_ = 0;
   os::EventLoop::TimerId end_timer_ = 0;
   os::EventLoop::TimerId gone_timer_ = 0;
+  os::EventLoop::TimerId late_timer_ = 0;
 
   // Last: what calls back goes first.
   std::unique_ptr<vmm::Machine> machine_;

@@ -531,6 +531,28 @@ TEST_F(ContainerTest, ExecsEndWithTheirMachine) {
               IsError(ErrorCode::FailedPrecondition));
 }
 
+TEST_F(ContainerTest, AReaderThatStallsDoesNotKeepTheContainerFromBeingOver) {
+  timeouts_.late_output = milliseconds(30);
+  run();
+  const os::UniqueFd reader = *os::open_file(directory_ + "/out", O_RDONLY | O_NONBLOCK);
+  oci::Process process;
+  process.args = {"x"};
+  ASSERT_THAT(
+      container_->add_exec("e1", process, {.in = "", .out = directory_ + "/out", .err = ""}, false),
+      IsOk());
+  container_->start("e1", [](const Result<>&) {});
+  until([this] { return guest_->waiting.contains("e1"); });
+  for (int i = 0; i < 3; ++i) {
+    guest_->say(guest_->execs[0].process().stdout_stream(), std::string(60'000, 'x'));
+  }
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_THAT(loop_->run_once(milliseconds(1)), IsOk());
+  }
+  host_.script->exit(vmm::MachineExit::Cause::Killed, "was killed");
+  until_gone();
+  EXPECT_EQ(status("e1"), 137);
+}
+
 TEST_F(ContainerTest, DeleteWaitsUntilEverythingIsGivenBack) {
   run();
   container_->remove("", [](auto r) { EXPECT_THAT(r, IsError(ErrorCode::FailedPrecondition)); });
