@@ -347,7 +347,7 @@ TEST_F(GuestTest, ContainerIsAsDockerMakesIt) {
   auto& net = *plan.add_sysctls();
   net.set_name("net.core.somaxconn");
   net.set_value("777");
-  boot_idle(plan);
+  boot_idle(plan, {.base = "", .scratch = "", .vcpus = 2});
 
   EXPECT_EQ(machine->shell("hostname; cat /etc/hostname /etc/hosts /etc/resolv.conf"),
             "brave-otter\nbrave-otter\n127.0.0.1 localhost\nnameserver 10.79.0.1\n");

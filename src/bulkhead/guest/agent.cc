@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -167,13 +168,27 @@ void Agent::stop_container(std::move_only_function<void()> then) {
 Result<> Agent::carry_out(const v1::StartRequest& plan) {
   BH_TRY(set_clock(plan.clock()));
   BH_TRY(os::credit_entropy(as_bytes(plan.entropy())));
-  BH_TRY(mount_root(plan.root().base_serial(), plan.root().scratch_serial()));
+  Result<> disks;
+  {
+    // The longest part, and nothing else of the plan needs it: another processor may do it. The
+    // thread is gone before any process is cloned.
+    const auto mount = [&disks, &plan] {
+      disks = mount_root(plan.root().base_serial(), plan.root().scratch_serial());
+    };
+    std::jthread beside;
+    if (std::thread::hardware_concurrency() > 1) {
+      beside = std::jthread(mount);
+    } else {
+      mount();
+    }
+    BH_TRY(configure_network(plan.network()).context("network"));
+    phases_.mark("network");
+    cgroup_ = BH_TRY(ContainerCgroup::create(plan.resources()));
+    BH_TRY(write_generated_files(plan));
+    phases_.mark("cgroup");
+  }
+  BH_TRY(std::move(disks));
   phases_.mark("disks");
-  BH_TRY(configure_network(plan.network()).context("network"));
-  phases_.mark("network");
-  cgroup_ = BH_TRY(ContainerCgroup::create(plan.resources()));
-  BH_TRY(write_generated_files(plan));
-  phases_.mark("cgroup");
   return {};
 }
 

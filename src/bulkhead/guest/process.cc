@@ -245,12 +245,11 @@ Result<> Process::start_pumps() {
     if (streams_[0] != 0) {
       ours_[0] = BH_TRY(os::duplicate(controller_.get()));
     }
-    if (streams_[1] != 0) {
-      ours_[1] = BH_TRY(os::duplicate(controller_.get()));
-    }
+    // Somebody must read a terminal, or those who write to it wait for ever.
+    ours_[1] = BH_TRY(os::duplicate(controller_.get()));
   }
   for (std::size_t i = 1; i < std::size(streams_); ++i) {
-    if (streams_[i] == 0) {
+    if (!ours_[i].is_open()) {
       continue;
     }
     outputs_.push_back(

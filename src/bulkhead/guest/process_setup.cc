@@ -229,6 +229,12 @@ StartFailure failure_of(ProgramFailure failure) {
   if (arguments.empty()) {
     report_failure(StartFailure::START_FAILURE_SETUP, "no command is given");
   }
+  for (const std::string& argument : arguments) {
+    if (argument.find('\0') != std::string::npos) {
+      report_failure(StartFailure::START_FAILURE_SETUP,
+                     "argument " + quote(argument) + ": contains a NUL character");
+    }
+  }
   const FoundProgram program = find_program(arguments.front(), find_variable(environment, "PATH"));
   if (program.failure != ProgramFailure::None) {
     report_failure(failure_of(program.failure), program.message);

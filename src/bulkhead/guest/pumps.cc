@@ -31,7 +31,11 @@ constexpr int kFramesPerTurn = 8;
 
 OutputPump::OutputPump(os::EventLoop& loop, std::weak_ptr<mux::Session> session,
                        mux::StreamId stream, os::UniqueFd fd)
-    : loop_(loop), session_(std::move(session)), stream_(stream), fd_(std::move(fd)) {}
+    : loop_(loop),
+      session_(std::move(session)),
+      stream_(stream),
+      fd_(std::move(fd)),
+      discarding_(stream == 0) {}
 
 OutputPump::~OutputPump() {
   loop_.unwatch(fd_.get());
@@ -47,36 +51,44 @@ Result<> OutputPump::start(std::move_only_function<void()> on_done) {
   if (session == nullptr) {
     return fail(ErrorCode::Unavailable, "stream {}: there is no session", stream_);
   }
-  const auto weak = weak_from_this();
   BH_TRY(os::set_nonblocking(fd_.get()));
-  BH_TRY(session->attach(stream_, {.on_data =
-                                       [weak](Bytes bytes) {
-                                         // Not for us; given back so that it does no harm.
-                                         const auto self = weak.lock();
-                                         const auto alive = self ? self->session_.lock() : nullptr;
-                                         if (alive != nullptr) {
-                                           alive->consume(self->stream_, bytes.size());
-                                         }
-                                       },
-                                   .on_end = nullptr,
-                                   .on_writable =
-                                       [weak] {
-                                         if (const auto self = weak.lock(); self != nullptr) {
-                                           self->on_writable();
-                                         }
-                                       },
-                                   .on_reset =
-                                       [weak](const Error&) {
-                                         if (const auto self = weak.lock(); self != nullptr) {
-                                           self->discarding_ = true;
-                                           self->on_writable();
-                                         }
-                                       }}));
-  return loop_.watch(fd_.get(), EPOLLIN, [weak](std::uint32_t) {
+  if (stream_ != 0) {
+    BH_TRY(attach(*session));
+  }
+  return watch();
+}
+
+Result<> OutputPump::watch() {
+  return loop_.watch(fd_.get(), EPOLLIN, [weak = weak_from_this()](std::uint32_t) {
     if (const auto self = weak.lock(); self != nullptr) {
       self->on_readable();
     }
   });
+}
+
+Result<> OutputPump::attach(mux::Session& session) {
+  const auto weak = weak_from_this();
+  mux::StreamEvents events;
+  events.on_data = [weak](Bytes bytes) {
+    // Not for us; given back so that it does no harm.
+    const auto self = weak.lock();
+    const auto alive = self ? self->session_.lock() : nullptr;
+    if (alive != nullptr) {
+      alive->consume(self->stream_, bytes.size());
+    }
+  };
+  events.on_writable = [weak] {
+    if (const auto self = weak.lock(); self != nullptr) {
+      self->on_writable();
+    }
+  };
+  events.on_reset = [weak](const Error&) {
+    if (const auto self = weak.lock(); self != nullptr) {
+      self->discarding_ = true;
+      self->on_writable();
+    }
+  };
+  return session.attach(stream_, std::move(events));
 }
 
 OutputPump::Step OutputPump::discard_some() {
@@ -138,11 +150,7 @@ void OutputPump::on_writable() {
   if (done_ || !std::exchange(blocked_, false)) {
     return;
   }
-  const auto watched = loop_.watch(fd_.get(), EPOLLIN, [weak = weak_from_this()](std::uint32_t) {
-    if (const auto self = weak.lock(); self != nullptr) {
-      self->on_readable();
-    }
-  });
+  const auto watched = watch();
   if (!watched) {
     log::error("stream {}: {}", stream_, watched.error().message());
     end();
@@ -204,25 +212,20 @@ Result<> InputPump::start() {
   }
   BH_TRY(os::set_nonblocking(fd_.get()));
   const auto weak = weak_from_this();
-  return session->attach(stream_, {.on_data =
-                                       [weak](Bytes bytes) {
-                                         if (const auto self = weak.lock(); self != nullptr) {
-                                           self->on_data(bytes);
-                                         }
-                                       },
-                                   .on_end =
-                                       [weak] {
-                                         if (const auto self = weak.lock(); self != nullptr) {
-                                           self->on_end();
-                                         }
-                                       },
-                                   .on_writable = nullptr,
-                                   .on_reset =
-                                       [weak](const Error&) {
-                                         if (const auto self = weak.lock(); self != nullptr) {
-                                           self->on_end();
-                                         }
-                                       }});
+  const auto end = [weak] {
+    if (const auto self = weak.lock(); self != nullptr) {
+      self->on_end();
+    }
+  };
+  mux::StreamEvents events;
+  events.on_data = [weak](Bytes bytes) {
+    if (const auto self = weak.lock(); self != nullptr) {
+      self->on_data(bytes);
+    }
+  };
+  events.on_end = end;
+  events.on_reset = [end](const Error&) { end(); };
+  return session->attach(stream_, std::move(events));
 }
 
 void InputPump::on_data(Bytes bytes) {

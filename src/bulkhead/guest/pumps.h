@@ -19,7 +19,7 @@
 
 namespace bulkhead::guest {
 
-/// From a pipe's read end or a terminal's controller to a stream.
+/// From a pipe's read end or a terminal's controller to a stream; stream 0 is nowhere.
 class OutputPump : public std::enable_shared_from_this<OutputPump> {
  public:
   OutputPump(os::EventLoop& loop, std::weak_ptr<mux::Session> session, mux::StreamId stream,
@@ -40,6 +40,8 @@ class OutputPump : public std::enable_shared_from_this<OutputPump> {
  private:
   enum class Step : std::uint8_t { More, Empty, Blocked, Ended };
 
+  Result<> attach(mux::Session& session);
+  Result<> watch();
   void on_readable();
   void on_writable();
   Step move_some();
@@ -51,8 +53,8 @@ class OutputPump : public std::enable_shared_from_this<OutputPump> {
   mux::StreamId stream_;
   os::UniqueFd fd_;
   std::move_only_function<void()> on_done_;
-  bool blocked_ = false;     ///< not watched: the host's window is used up
-  bool discarding_ = false;  ///< nobody wants it, but the process shall not wait for that
+  bool blocked_ = false;  ///< not watched: the host's window is used up
+  bool discarding_;       ///< nobody wants it, but the process shall not wait for that
   bool done_ = false;
 };
 
