@@ -405,6 +405,27 @@ TEST_F(GuestTest, ContainerIsAsDockerMakesIt) {
   EXPECT_GE(year, 2024);
 }
 
+TEST_F(GuestTest, MachinesDisksAreOutOfReach) {
+  boot_idle();
+  // CAP_MKNOD is one of docker's default capabilities: a node can be made, not used.
+  EXPECT_EQ(
+      machine->shell("cd /; mknod disk b 254 0 && mknod scratch b 254 16 && mknod mem c 1 1 && "
+                     "mknod port c 1 4 && mknod kmsg c 1 11 && mknod vport c 247 1 && echo made"),
+      "made\n");
+  EXPECT_THAT(machine->shell("grep -c . /proc/partitions; cat /proc/partitions"),
+              AllOf(HasSubstr(" 254        0 "), HasSubstr(" 254       16 ")));
+  for (const char* node : {"disk", "scratch", "mem", "port", "kmsg", "vport"}) {
+    EXPECT_THAT(machine->shell(std::string("head -c 1 /") + node), HasSubstr("not permitted"))
+        << node;
+    EXPECT_THAT(machine->shell(std::string("echo x > /") + node), HasSubstr("not permitted"))
+        << node;
+  }
+  EXPECT_EQ(machine->shell(
+                "cd /; for m in 3 5 7 8 9; do mknod n$m c 1 $m && head -c 0 n$m && echo > n$m; "
+                "done 2>&1; head -c 2 n5 | od -An -tx1"),
+            "sh: write error: No space left on device\n 00 00\n");
+}
+
 TEST_F(GuestTest, ProcessIsWhoItShallBe) {
   boot_idle();
   const auto as = [&](const std::string& user, const std::string& command) {

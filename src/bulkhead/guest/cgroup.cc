@@ -21,7 +21,9 @@
 #include "bulkhead/base/log.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/text.h"
+#include "bulkhead/guest/device_rules.h"
 #include "bulkhead/guest/layout.h"
+#include "bulkhead/os/bpf.h"
 #include "bulkhead/os/file.h"
 #include "bulkhead/os/io.h"
 #include "bulkhead/os/mount.h"
@@ -144,6 +146,7 @@ Result<ContainerCgroup> ContainerCgroup::create(const agent::v1::Resources& limi
   BH_TRY(os::make_directory_at(AT_FDCWD, kContainerCgroup, 0755));
   os::UniqueFd group = BH_TRY(os::open_file(kContainerCgroup, O_RDONLY | O_DIRECTORY));
   BH_TRY(set_limits(group.get(), limits));
+  BH_TRY(os::attach_device_program(group.get(), device_program(default_device_rules())));
   return ContainerCgroup(std::move(group));
 }
 

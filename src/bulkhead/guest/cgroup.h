@@ -11,7 +11,7 @@ namespace bulkhead::guest {
 /// The container's cgroup. PID 1 stays outside, in the root group.
 class ContainerCgroup {
  public:
-  /// Mounts the hierarchy and makes the group with its limits.
+  /// Mounts the hierarchy and makes the group with its limits and its device rules.
   static Result<ContainerCgroup> create(const agent::v1::Resources& limits);
 
   /// For being born in.
