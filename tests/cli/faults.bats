@@ -172,7 +172,8 @@ vm_of() { field "$1" .state.vm_pid; }
   pid=$!
   wait_until 30 bash -c '[ "$(bulkhead inspect box 2>/dev/null | jq -r ".[0].state.status")" = running ]'
   kill -KILL "$(vm_of box)"
-  run wait $pid
+  status=0
+  wait $pid || status=$?
   [ "$status" -eq 137 ]
   nothing_left
 }

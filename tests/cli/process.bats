@@ -66,7 +66,8 @@ teardown() { remove_all; }
   pid=$!
   wait_until 30 grep -q ready "$WORK/sig"
   kill -TERM $pid
-  run wait $pid
+  status=0
+  wait $pid || status=$?
   [ "$status" -eq 33 ]
 }
 
@@ -120,7 +121,8 @@ teardown() { remove_all; }
     pids[i]=$!
   done
   for i in $(seq 20); do
-    run wait "${pids[i]}"
+    status=0
+    wait "${pids[i]}" || status=$?
     [ "$status" -eq "$i" ]
     [ "$(cat "$WORK/exec.$i")" = "$i" ]
   done
