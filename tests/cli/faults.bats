@@ -98,28 +98,43 @@ vm_of() { field "$1" .state.vm_pid; }
   [[ "$output" == *bulkhead:* ]]
 }
 
-@test "a full disk: while loading, and while running" {
+@test "a full disk, while loading" {
   mkdir -p "$WORK/small"
   mount -t tmpfs -o size=1m bulkhead-test "$WORK/small"
   run env BULKHEAD_STATE_DIR="$WORK/small/state" bulkhead image import "$WORK/busybox.tar" localhost/x
+  left=$(find "$WORK/small" -type f -size +100k)
   umount "$WORK/small"
-  [ "$status" -eq 1 ]
-  [[ "$output" == *"No space left"* ]]
+  one_line 1 "No space left"
+  [ -z "$left" ]
+}
+
+@test "a full disk, while running" {
+  mkdir -p "$WORK/small"
   mount -t tmpfs -o size=24m bulkhead-test "$WORK/small"
-  BULKHEAD_STATE_DIR=$WORK/small/state bulkhead image import "$WORK/busybox.tar" localhost/x
-  run env BULKHEAD_STATE_DIR="$WORK/small/state" timeout 120 bulkhead run --rm localhost/x sh -c 'head -c 60000000 /dev/zero >/big && sync; echo status=$?'
-  umount "$WORK/small"
-  [[ "$output" != *status=0* ]]
+  (
+    export BULKHEAD_STATE_DIR=$WORK/small/state
+    bulkhead image import "$WORK/busybox.tar" localhost/x
+    timeout 120 bulkhead run --rm localhost/x \
+      sh -c 'dd if=/dev/zero of=/big bs=1M count=60 conv=fsync 2>/dev/null; echo status=$?; echo alive >/dev/shm/x; cat /dev/shm/x'
+    bulkhead list -aq
+  ) >"$WORK/out" 2>&1
+  # The shim of what ran in it has its last steps to do.
+  wait_until 5 umount "$WORK/small"
+  cat "$WORK/out"
+  grep -q '^status=[1-9]' "$WORK/out"
+  [ "$(tail -n 1 "$WORK/out")" = alive ]
+}
+
+@test "a container cannot crash its machine by the magic key" {
+  run timeout 60 bulkhead run --rm "$BUSYBOX" sh -c 'echo c >/proc/sysrq-trigger; echo alive'
+  [[ "$output" == *alive* ]]
 }
 
 @test "a guest kernel that panics" {
-  run timeout 120 bulkhead run --rm -m 128m "$BUSYBOX" sh -c 'echo c >/proc/sysrq-trigger; sleep 60'
-  # The trigger is read-only for a container; the machine survives that.
-  [[ "$output" == *"Read-only"* || "$output" == *"denied"* || "$status" -eq 137 ]]
-  mkdir -p "$WORK/panic-share"
-  cp "$build_dir/share/bulkhead/vmlinux" "$WORK/panic-share/"
-  printf 'not an initramfs' >"$WORK/panic-share/initramfs.cpio"
-  run env BULKHEAD_SHARE_DIR="$WORK/panic-share" timeout 120 bulkhead run --rm "$BUSYBOX" true
+  mkdir -p "$WORK/share"
+  cp "$build_dir/share/bulkhead/vmlinux" "$WORK/share/"
+  printf 'not an initramfs' >"$WORK/share/initramfs.cpio"
+  run env BULKHEAD_SHARE_DIR="$WORK/share" timeout 60 bulkhead run --rm "$BUSYBOX" true
   one_line 125 panic
   nothing_left
 }

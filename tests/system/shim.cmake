@@ -7,7 +7,7 @@ target_compile_definitions(bulkhead_shim_system_test PRIVATE
 set_target_properties(bulkhead_shim_system_test PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests")
 add_dependencies(bulkhead_shim_system_test containerd-shim-bulkhead-v2 bulkhead-image bulkhead-jail
   bulkhead-kvm-probe initramfs)
-bulkhead_add_system_test(NAME shim LABELS unproven
+bulkhead_add_system_test(NAME shim
   COMMAND "${PROJECT_SOURCE_DIR}/tests/cli/lib/in-own-network" $<TARGET_FILE:bulkhead_shim_system_test>
   TIMEOUT 600)
 

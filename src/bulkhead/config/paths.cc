@@ -48,7 +48,7 @@ Result<Paths> Paths::from_environment() {
   paths.state = BH_TRY(directory_from("BULKHEAD_STATE_DIR", "/var/lib/bulkhead"));
   paths.run = BH_TRY(directory_from("BULKHEAD_RUN_DIR", "/run/bulkhead"));
   paths.libexec = prefix + "/libexec";
-  paths.share = prefix + "/share/bulkhead";
+  paths.share = BH_TRY(directory_from("BULKHEAD_SHARE_DIR", prefix + "/share/bulkhead"));
   return paths;
 }
 

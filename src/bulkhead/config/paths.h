@@ -12,9 +12,9 @@ struct Paths {
   std::string state;    ///< lasts: /var/lib/bulkhead, or $BULKHEAD_STATE_DIR
   std::string run;      ///< until the next boot: /run/bulkhead, or $BULKHEAD_RUN_DIR
   std::string libexec;  ///< programs that programs of ours start
-  std::string share;    ///< vmlinux and initramfs.cpio
+  std::string share;    ///< vmlinux and initramfs.cpio, or $BULKHEAD_SHARE_DIR
 
-  /// The programs' own directories are found beside the directory of the running program.
+  /// Libexec and share are found beside the directory of the running program.
   /// Errors: Invalid for an override that is not an absolute path without "." and "..".
   static Result<Paths> from_environment();
 
