@@ -13,6 +13,7 @@
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/name.h"
 #include "bulkhead/base/result.h"
+#include "bulkhead/base/table.h"
 #include "bulkhead/base/testing.h"
 #include "bulkhead/base/text.h"
 
@@ -139,6 +140,13 @@ TEST(Clock, DurationsReadLikeDockers) {
   EXPECT_EQ(format_duration(std::chrono::seconds(1)), "1 second");
   EXPECT_EQ(format_duration(std::chrono::seconds(125)), "2 minutes");
   EXPECT_EQ(format_duration(std::chrono::seconds(90000)), "1 day");
+}
+
+TEST(Table, AlignsColumnsByCharacters) {
+  Table table({"ID", "NAME"});
+  table.add({"1", "\xc3\xa4"});
+  table.add({"1234", ""});
+  EXPECT_EQ(table.text(), "ID     NAME\n1      \xc3\xa4\n1234   \n");
 }
 
 }  // namespace

@@ -10,7 +10,6 @@
 #include "bulkhead/base/testing.h"
 #include "bulkhead/cli/environment.h"
 #include "bulkhead/cli/signal_name.h"
-#include "bulkhead/cli/table.h"
 
 namespace bulkhead::cli {
 namespace {
@@ -43,13 +42,6 @@ TEST(SignalName, KnowsNamesAndNumbers) {
   for (const char* bad : {"", "0", "65", "-1", "NOPE", "SIG", "RTMIN+99", "RTMINx"}) {
     EXPECT_THAT(parse_signal(bad), IsError(ErrorCode::Invalid)) << bad;
   }
-}
-
-TEST(Table, AlignsColumnsByCharacters) {
-  Table table({"ID", "NAME"});
-  table.add({"1", "\xc3\xa4"});
-  table.add({"1234", ""});
-  EXPECT_EQ(table.text(), "ID     NAME\n1      \xc3\xa4\n1234   \n");
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 #include "bulkhead/base/result.h"
 #include "bulkhead/cli/commands.h"
 #include "bulkhead/config/paths.h"
-#include "bulkhead/os/process.h"
+#include "bulkhead/os/execute.h"
 
 namespace bulkhead::cli {
 

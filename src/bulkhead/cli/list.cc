@@ -8,9 +8,9 @@
 
 #include "bulkhead/base/clock.h"
 #include "bulkhead/base/result.h"
+#include "bulkhead/base/table.h"
 #include "bulkhead/cli/commands.h"
 #include "bulkhead/cli/containers.h"
-#include "bulkhead/cli/table.h"
 #include "bulkhead/config/paths.h"
 #include "bulkhead/json/value.h"
 #include "bulkhead/json/write.h"

@@ -27,6 +27,7 @@
 #include "bulkhead/guest/program.h"
 #include "bulkhead/guest/resource_limits.h"
 #include "bulkhead/os/credentials.h"
+#include "bulkhead/os/execute.h"
 #include "bulkhead/os/file.h"
 #include "bulkhead/os/file_info.h"
 #include "bulkhead/os/io.h"

@@ -10,9 +10,9 @@
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/clock.h"
 #include "bulkhead/base/result.h"
+#include "bulkhead/base/table.h"
 #include "bulkhead/base/text.h"
 #include "bulkhead/image_cli/commands.h"
-#include "bulkhead/image_cli/table.h"
 #include "bulkhead/json/value.h"
 #include "bulkhead/json/write.h"
 #include "bulkhead/oci/reference.h"
@@ -80,14 +80,13 @@ std::string format_list(const std::vector<store::ImageRecord>& images, ListForma
     }
     return text;
   }
-  std::vector<std::vector<std::string>> rows = {
-      {"REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"}};
+  Table table({"REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"});
   for (const store::ImageRecord& image : images) {
     Name name = name_of(image);
-    rows.push_back({std::move(name.repository), std::move(name.tag), image.config.short_text(),
-                    age_of(image, now), format_size(image.size_bytes)});
+    table.add({std::move(name.repository), std::move(name.tag), image.config.short_text(),
+               age_of(image, now), format_size(image.size_bytes)});
   }
-  return format_table(rows);
+  return table.text();
 }
 
 Result<> print(std::string_view text) {

@@ -37,6 +37,7 @@
 #include "bulkhead/jail/jail.h"
 #include "bulkhead/jail/seccomp.h"
 #include "bulkhead/jail/spec_codec.h"
+#include "bulkhead/os/execute.h"
 #include "bulkhead/os/file.h"
 #include "bulkhead/os/file_info.h"
 #include "bulkhead/os/io.h"
@@ -148,7 +149,7 @@ Result<> become_inmate(const JailSpec& spec, int go, int report) {
   BH_TRY(os::forbid_new_privileges());
   const std::vector<sock_filter> filter = seccomp_program();
   BH_TRY(os::install_seccomp_filter(filter));
-  return os::execute(spec.arguments, spec.environment);
+  return os::execute(spec.arguments.front(), spec.arguments, spec.environment);
 }
 
 /// Gives the inmate its one user and group. `proc` is the host's /proc, opened before it was left.

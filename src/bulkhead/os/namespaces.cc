@@ -23,22 +23,6 @@
 #include "bulkhead/os/unique_fd.h"
 
 namespace bulkhead::os {
-namespace {
-
-std::vector<char*> pointers_to(const std::vector<std::string>& strings) {
-  std::vector<char*> pointers;
-  pointers.reserve(strings.size() + 1);
-  for (const std::string& text : strings) {
-    // exec's interface is not const-correct; it does not write.
-    pointers.push_back(
-        const_cast<char*>(text.c_str()));  // NOLINT(cppcoreguidelines-pro-type-const-cast)
-  }
-  pointers.push_back(nullptr);
-  return pointers;
-}
-
-}  // namespace
-
 Result<CloneResult> clone_process(const CloneOptions& options) {
   int pidfd = -1;
   clone_args arguments{};
@@ -68,14 +52,6 @@ Result<> unshare_namespaces(int flags) {
     return Error::from_errno("unshare");
   }
   return {};
-}
-
-Error execute(const std::string& path, const std::vector<std::string>& arguments,
-              const std::vector<std::string>& environment) {
-  const std::vector<char*> argument_pointers = pointers_to(arguments);
-  const std::vector<char*> environment_pointers = pointers_to(environment);
-  ::execve(path.c_str(), argument_pointers.data(), environment_pointers.data());
-  return Error::from_errno("exec " + path);
 }
 
 void exit_now(int code) { ::_exit(code); }

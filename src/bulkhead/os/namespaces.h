@@ -36,10 +36,6 @@ Result<> join_namespaces(int fd, int flags);
 
 Result<> unshare_namespaces(int flags);
 
-/// Replaces the program. Returns only to say why it could not.
-Error execute(const std::string& path, const std::vector<std::string>& arguments,
-              const std::vector<std::string>& environment);
-
 /// Ends the process at once: no destructors, no exit handlers.
 [[noreturn]] void exit_now(int code);
 

@@ -23,6 +23,7 @@
 #include "bulkhead/os/file.h"
 #include "bulkhead/os/io.h"
 #include "bulkhead/os/process.h"
+#include "bulkhead/os/pseudo_terminal.h"
 #include "bulkhead/os/socket.h"
 #include "bulkhead/os/terminal.h"
 #include "bulkhead/os/unique_fd.h"
@@ -235,8 +236,13 @@ TEST_F(OsTest, UnixSocketsArePrivateAndPathsBounded) {
   EXPECT_THAT(listen_unix(path(std::string(200, 'x'))), IsError(ErrorCode::Invalid));
 }
 
+Result<PseudoTerminal> open_host_terminal(TerminalSize size) {
+  UniqueFd controller = BH_TRY(open_file("/dev/pts/ptmx", O_RDWR | O_NOCTTY));
+  return open_pseudo_terminal(std::move(controller), size);
+}
+
 TEST(Terminal, PseudoTerminalHasTheAskedSize) {
-  const auto terminal = open_pseudo_terminal("/dev/pts", {.columns = 91, .rows = 33});
+  const auto terminal = open_host_terminal({.columns = 91, .rows = 33});
   if (!terminal && terminal.error().code() != ErrorCode::Io) {
     GTEST_SKIP() << "no pseudo terminals here: " << terminal.error().message();
   }

@@ -27,22 +27,6 @@
 #include "bulkhead/base/result.h"
 
 namespace bulkhead::os {
-namespace {
-
-std::vector<char*> pointers_to(const std::vector<std::string>& strings) {
-  std::vector<char*> pointers;
-  pointers.reserve(strings.size() + 1);
-  for (const std::string& text : strings) {
-    // exec's interface is not const-correct; it does not write.
-    pointers.push_back(
-        const_cast<char*>(text.c_str()));  // NOLINT(cppcoreguidelines-pro-type-const-cast)
-  }
-  pointers.push_back(nullptr);
-  return pointers;
-}
-
-}  // namespace
-
 uid_t effective_user() { return ::geteuid(); }
 
 void clear_file_mode_mask() { ::umask(0); }
@@ -160,14 +144,6 @@ Result<pid_t> fork_with_flags(std::uint64_t flags) {
     return Error::from_errno("clone3");
   }
   return static_cast<pid_t>(pid);
-}
-
-Error execute(const std::vector<std::string>& arguments,
-              const std::vector<std::string>& environment) {
-  const std::vector<char*> argument_pointers = pointers_to(arguments);
-  const std::vector<char*> environment_pointers = pointers_to(environment);
-  ::execve(argument_pointers.front(), argument_pointers.data(), environment_pointers.data());
-  return Error::from_errno("execute " + arguments.front());
 }
 
 }  // namespace bulkhead::os

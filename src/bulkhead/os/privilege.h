@@ -52,8 +52,4 @@ Result<> install_seccomp_filter(std::span<const sock_filter> program);
 /// is SIGCHLD (with CLONE_PARENT, this process's own). Only where no other thread runs.
 Result<pid_t> fork_with_flags(std::uint64_t flags);
 
-/// Becomes `arguments`[0], a path. Returns only on failure.
-[[nodiscard]] Error execute(const std::vector<std::string>& arguments,
-                            const std::vector<std::string>& environment);
-
 }  // namespace bulkhead::os

@@ -25,6 +25,7 @@
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
+#include "bulkhead/os/execute.h"
 #include "bulkhead/os/io.h"
 #include "bulkhead/os/retry.h"
 #include "bulkhead/os/unique_fd.h"
@@ -66,18 +67,6 @@ class SpawnSetup {
   posix_spawn_file_actions_t actions_{};
   posix_spawnattr_t attributes_{};
 };
-
-std::vector<char*> pointers_to(const std::vector<std::string>& strings) {
-  std::vector<char*> pointers;
-  pointers.reserve(strings.size() + 1);
-  for (const std::string& text : strings) {
-    // exec's interface is not const-correct; it does not write.
-    pointers.push_back(
-        const_cast<char*>(text.c_str()));  // NOLINT(cppcoreguidelines-pro-type-const-cast)
-  }
-  pointers.push_back(nullptr);
-  return pointers;
-}
 
 /// Sources are first moved above every target, so that no mapping overwrites another's source.
 Result<std::vector<UniqueFd>> add_descriptors(const SpawnOptions& options, SpawnSetup& setup) {
@@ -200,10 +189,10 @@ Result<Process> spawn(const SpawnOptions& options) {
     ::posix_spawn_file_actions_addchdir_np(setup.actions(), options.working_directory.c_str());
   }
   reset_signals(setup, options.new_session);
-  const std::vector<char*> arguments = pointers_to(options.arguments);
+  const std::vector<char*> arguments = exec_pointers(options.arguments);
   std::vector<char*> environment;
   if (options.environment) {
-    environment = pointers_to(*options.environment);
+    environment = exec_pointers(*options.environment);
   }
   pid_t pid = 0;
   const int error =
@@ -213,12 +202,6 @@ Result<Process> spawn(const SpawnOptions& options) {
     return Error::from_errno(error, "run " + options.arguments.front());
   }
   return Process::adopt(pid);
-}
-
-Error replace_process(const std::vector<std::string>& arguments) {
-  const std::vector<char*> pointers = pointers_to(arguments);
-  ::execvp(pointers.front(), pointers.data());
-  return Error::from_errno("run " + arguments.front());
 }
 
 Result<CommandOutput> run_command(std::vector<std::string> arguments, const std::string& input) {

@@ -72,10 +72,6 @@ class Process {
 /// Errors: NotFound when the program is absent; PermissionDenied when it cannot be executed.
 Result<Process> spawn(const SpawnOptions& options);
 
-/// Becomes another program with this environment and these descriptors 0, 1 and 2. Returns on
-/// failure only.
-[[nodiscard]] Error replace_process(const std::vector<std::string>& arguments);
-
 struct CommandOutput {
   ExitStatus status;
   std::string out;  ///< stdout, at most 16 MiB

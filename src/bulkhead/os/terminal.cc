@@ -55,18 +55,4 @@ RawTerminal::~RawTerminal() {
   }
 }
 
-Result<PseudoTerminal> open_pseudo_terminal(const std::string& devpts, TerminalSize size) {
-  UniqueFd controller = BH_TRY(open_file(devpts + "/ptmx", O_RDWR | O_NOCTTY));
-  const int unlocked = 0;
-  if (::ioctl(controller.get(), TIOCSPTLCK, &unlocked) != 0) {
-    return Error::from_errno("unlock pseudo terminal");
-  }
-  UniqueFd terminal(::ioctl(controller.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
-  if (!terminal.is_open()) {
-    return Error::from_errno("open pseudo terminal");
-  }
-  BH_TRY(set_terminal_size(controller.get(), size));
-  return PseudoTerminal{.controller = std::move(controller), .terminal = std::move(terminal)};
-}
-
 }  // namespace bulkhead::os

@@ -40,12 +40,4 @@ class RawTerminal {
   termios saved_;
 };
 
-struct PseudoTerminal {
-  UniqueFd controller;  ///< the master side
-  UniqueFd terminal;    ///< the slave side
-};
-
-/// From the devpts instance mounted at `devpts`, e.g. "/dev/pts" (its "ptmx" is opened).
-Result<PseudoTerminal> open_pseudo_terminal(const std::string& devpts, TerminalSize size);
-
 }  // namespace bulkhead::os

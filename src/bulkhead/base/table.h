@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-namespace bulkhead::cli {
+namespace bulkhead {
 
 /// Columns of text, as wide as their widest cell and three spaces apart.
 class Table {
@@ -20,4 +20,4 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-}  // namespace bulkhead::cli
+}  // namespace bulkhead

@@ -1,4 +1,4 @@
-#include "bulkhead/cli/table.h"
+#include "bulkhead/base/table.h"
 
 #include <algorithm>
 #include <cstddef>
@@ -8,7 +8,7 @@
 
 #include "bulkhead/base/check.h"
 
-namespace bulkhead::cli {
+namespace bulkhead {
 namespace {
 
 constexpr std::size_t kGap = 3;
@@ -48,4 +48,4 @@ std::string Table::text() const {
   return text;
 }
 
-}  // namespace bulkhead::cli
+}  // namespace bulkhead
