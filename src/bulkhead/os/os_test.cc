@@ -236,6 +236,15 @@ TEST_F(OsTest, UnixSocketsArePrivateAndPathsBounded) {
   EXPECT_THAT(listen_unix(path(std::string(200, 'x'))), IsError(ErrorCode::Invalid));
 }
 
+TEST_F(OsTest, UnixSocketPathsMayBeLong) {
+  const std::string directory = path(std::string(150, 'd'));
+  ASSERT_THAT(make_directories(directory), IsOk());
+  const auto listener = listen_unix(directory + "/socket");
+  ASSERT_THAT(listener, IsOk());
+  ASSERT_THAT(connect_unix(directory + "/socket"), IsOk());
+  EXPECT_THAT(connect_unix(directory + "/other"), IsError(ErrorCode::NotFound));
+}
+
 Result<PseudoTerminal> open_host_terminal(TerminalSize size) {
   UniqueFd controller = BH_TRY(open_file("/dev/pts/ptmx", O_RDWR | O_NOCTTY));
   return open_pseudo_terminal(std::move(controller), size);

@@ -1,5 +1,6 @@
 #include "bulkhead/os/socket.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -17,10 +18,13 @@
 #include <utility>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/check.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
+#include "bulkhead/os/io.h"
 #include "bulkhead/os/retry.h"
 #include "bulkhead/os/unique_fd.h"
 
@@ -29,20 +33,36 @@ namespace {
 
 constexpr std::size_t kMostFds = 16;
 
-Result<sockaddr_un> unix_address(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) {
-    return fail(ErrorCode::Invalid, "socket {}: path longer than {} bytes", path,
-                sizeof address.sun_path - 1);
+/// A path as the socket calls take it. They have room for 107 bytes: a longer path is reached
+/// through its directory, open as long as the address is in use.
+class UnixAddress {
+ public:
+  static Result<UnixAddress> create(const std::string& path) {
+    UnixAddress address;
+    std::string name = path;
+    const std::size_t slash = path.rfind('/');
+    if (path.size() > kLongest && slash != std::string::npos) {
+      address.directory_ = BH_TRY(open_file(path.substr(0, slash + 1), O_PATH | O_DIRECTORY));
+      name = fmt::format("/proc/self/fd/{}{}", address.directory_.get(), path.substr(slash));
+    }
+    if (name.size() > kLongest) {
+      return fail(ErrorCode::Invalid, "socket {}: its name is too long", path);
+    }
+    address.address_.sun_family = AF_UNIX;
+    std::ranges::copy(name, std::begin(address.address_.sun_path));
+    return address;
   }
-  std::ranges::copy(path, std::begin(address.sun_path));
-  return address;
-}
 
-const sockaddr* generic(const sockaddr_un& address) {
-  return reinterpret_cast<const sockaddr*>(&address);
-}
+  [[nodiscard]] const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&address_); }
+
+  static constexpr socklen_t size() { return sizeof(sockaddr_un); }
+
+ private:
+  static constexpr std::size_t kLongest = sizeof(sockaddr_un::sun_path) - 1;
+
+  UniqueFd directory_;
+  sockaddr_un address_{};
+};
 
 Result<UniqueFd> unix_socket(int flags) {
   UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0));
@@ -63,14 +83,14 @@ Result<std::pair<UniqueFd, UniqueFd>> make_socket_pair() {
 }
 
 Result<UniqueFd> listen_unix(const std::string& path) {
-  const sockaddr_un address = BH_TRY(unix_address(path));
+  const UnixAddress address = BH_TRY(UnixAddress::create(path));
   UniqueFd fd = BH_TRY(unix_socket(SOCK_NONBLOCK));
   ::unlink(path.c_str());
   // The mode of the socket's inode is taken from the descriptor's when it is bound.
   if (::fchmod(fd.get(), 0600) != 0) {
     return Error::from_errno("chmod socket");
   }
-  if (::bind(fd.get(), generic(address), sizeof address) != 0) {
+  if (::bind(fd.get(), address.get(), UnixAddress::size()) != 0) {
     return Error::from_errno("bind " + path);
   }
   if (::listen(fd.get(), SOMAXCONN) != 0) {
@@ -80,9 +100,9 @@ Result<UniqueFd> listen_unix(const std::string& path) {
 }
 
 Result<UniqueFd> connect_unix(const std::string& path) {
-  const sockaddr_un address = BH_TRY(unix_address(path));
+  const UnixAddress address = BH_TRY(UnixAddress::create(path));
   UniqueFd fd = BH_TRY(unix_socket(0));
-  if (retry_eintr([&] { return ::connect(fd.get(), generic(address), sizeof address); }) != 0) {
+  if (retry_eintr([&] { return ::connect(fd.get(), address.get(), UnixAddress::size()); }) != 0) {
     return Error::from_errno("connect " + path);
   }
   return fd;

@@ -17,11 +17,11 @@ namespace bulkhead::os {
 /// Two connected stream sockets.
 Result<std::pair<UniqueFd, UniqueFd>> make_socket_pair();
 
-/// A listening unix socket, mode 0600, replacing a stale one of that name.
-/// Errors: Invalid when the path is longer than sun_path (107 bytes).
+/// A listening unix socket, mode 0600, replacing a stale one of that name. The path may be of any
+/// length, its last component has at most 80 bytes.
 Result<UniqueFd> listen_unix(const std::string& path);
 
-/// Errors: NotFound, Unavailable when nobody listens, Invalid for a path too long.
+/// Errors: NotFound, Unavailable when nobody listens.
 Result<UniqueFd> connect_unix(const std::string& path);
 
 /// A waiting connection; nothing when there is none (the listener is non-blocking).
