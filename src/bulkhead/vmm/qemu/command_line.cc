@@ -172,8 +172,13 @@ std::string kernel_command_line(const MachinePlan& plan) {
     // QEMU's local timer counts nanoseconds. A kernel without our option for that takes 0.2 s to
     // find out: it does without that timer.
     line += has_local_timer(plan) ? " lapic_timer_khz=1000000" : " nolapic_timer no_timer_check";
+    // Per-CPU memory in single pages, not for as many processors as fit a large one.
+    line += " percpu_alloc=page";
     if (plan.tsc_khz != 0) {
-      line += fmt::format(" tsc_early_khz={}", plan.tsc_khz);
+      // Delay loops are timed by that counter; a processor that is not told measures for 0.1 s.
+      constexpr std::uint64_t kTicksPerSecond = 250;  // CONFIG_HZ
+      line += fmt::format(" tsc_early_khz={} lpj={}", plan.tsc_khz,
+                          std::uint64_t{plan.tsc_khz} * 1000 / kTicksPerSecond);
     }
   }
   for (const std::string& argument : plan.kernel_arguments) {

@@ -144,7 +144,7 @@ TEST(CommandLine, KvmUsesTheHostsProcessorAndItsClock) {
 TEST(KernelCommandLine, TellsUnderTcgWhatCannotBeMeasured) {
   MachinePlan plan = example();
   EXPECT_THAT(kernel_command_line(plan), HasSubstr(" lapic_timer_khz=1000000 "));
-  EXPECT_THAT(kernel_command_line(plan), HasSubstr(" tsc_early_khz=2596134 "));
+  EXPECT_THAT(kernel_command_line(plan), HasSubstr(" tsc_early_khz=2596134 lpj=10384536 "));
   EXPECT_THAT(kernel_command_line(plan), testing::EndsWith(" bulkhead.x=1"));
   EXPECT_THAT(value_of(command_line(plan), "-M"), HasSubstr("pit=off,pic=off"));
   plan.tsc_khz = 0;
