@@ -68,10 +68,9 @@ void read_attributes(Bytes bytes, int depth) {
 
 void read_error(const Message& message) {
   const auto error = message.body<std::int32_t>();
-  // The kernel's error numbers.
-  if (error && *error <= 0 && *error >= -4095) {
-    const auto result = bulkhead::netlink::parse_acknowledgement(message, "fuzz");
-    BH_CHECK(!result.has_value() || *error == 0);
+  for (const auto& result : {bulkhead::netlink::parse_acknowledgement(message, "fuzz"),
+                             bulkhead::netlink::parse_end_of_list(message, "fuzz")}) {
+    BH_CHECK(!result.has_value() || (error && *error == 0));
   }
 }
 

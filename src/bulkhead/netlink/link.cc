@@ -65,7 +65,7 @@ Result<> create(Socket& socket, std::string_view name, std::string_view kind,
                 const std::function<void(MessageBuilder&)>& fill_link,
                 const std::function<void(MessageBuilder&)>& fill_data) {
   BH_TRY(check_name(name));
-  MessageBuilder message(RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
+  MessageBuilder message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
   message.body(ifinfomsg{}).text(IFLA_IFNAME, name);
   fill_link(message);
   message.nested(IFLA_LINKINFO, [&](MessageBuilder& info) {
@@ -113,7 +113,7 @@ Result<std::optional<Link>> find_link(Socket& socket, const MacAddress& mac) {
 }
 
 Result<> change_link(Socket& socket, std::uint32_t index, const LinkChange& change) {
-  MessageBuilder message(RTM_NEWLINK, NLM_F_ACK);
+  MessageBuilder message(RTM_NEWLINK, 0);
   ifinfomsg info{};
   info.ifi_index = static_cast<int>(index);
   if (change.up) {
@@ -167,7 +167,7 @@ Result<> create_veth(Socket& socket, std::string_view name, std::string_view pee
 }
 
 Result<> delete_link(Socket& socket, std::uint32_t index) {
-  MessageBuilder message(RTM_DELLINK, NLM_F_ACK);
+  MessageBuilder message(RTM_DELLINK, 0);
   ifinfomsg info{};
   info.ifi_index = static_cast<int>(index);
   message.body(info);

@@ -6,11 +6,13 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "bulkhead/base/bytes.h"
+#include "bulkhead/base/check.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/text.h"
@@ -19,9 +21,23 @@ namespace bulkhead::netlink {
 namespace {
 
 constexpr std::size_t kAlignment = 4;
+constexpr std::int32_t kLargestErrorNumber = 4095;
 
 constexpr std::size_t aligned(std::size_t size) {
   return (size + kAlignment - 1) & ~(kAlignment - 1);
+}
+
+std::uint16_t attribute_length(std::size_t size) {
+  BH_CHECK(size <= std::numeric_limits<std::uint16_t>::max());
+  return static_cast<std::uint16_t>(size);
+}
+
+/// The kernel says errors as -1 to -4095 (MAX_ERRNO).
+Result<> check_error_number(std::int32_t number, std::string_view call) {
+  if (number > 0 || number < -kLargestErrorNumber) {
+    return fail(ErrorCode::Corrupt, "{}: the answer's error number is {}", call, number);
+  }
+  return {};
 }
 
 }  // namespace
@@ -39,8 +55,7 @@ void MessageBuilder::append(Bytes bytes) {
 }
 
 MessageBuilder& MessageBuilder::attribute(std::uint16_t type, Bytes value) {
-  const nlattr header{.nla_len = static_cast<std::uint16_t>(sizeof(nlattr) + value.size()),
-                      .nla_type = type};
+  const nlattr header{.nla_len = attribute_length(sizeof(nlattr) + value.size()), .nla_type = type};
   append(object_bytes(header));
   append(value);
   return *this;
@@ -56,25 +71,20 @@ MessageBuilder& MessageBuilder::nested(std::uint16_t type,
   const std::size_t at = buffer_.size();
   append(object_bytes(nlattr{}));
   fill(*this);
-  const nlattr header{.nla_len = static_cast<std::uint16_t>(buffer_.size() - at),
+  const nlattr header{.nla_len = attribute_length(buffer_.size() - at),
                       .nla_type = static_cast<std::uint16_t>(type | NLA_F_NESTED)};
   std::memcpy(buffer_.data() + at, &header, sizeof header);
   return *this;
 }
 
-Bytes MessageBuilder::finish(std::uint32_t sequence) {
+Bytes MessageBuilder::finish(std::uint32_t sequence, std::uint16_t flags) {
   nlmsghdr header{};
   std::memcpy(&header, buffer_.data(), sizeof header);
   header.nlmsg_len = static_cast<std::uint32_t>(buffer_.size());
+  header.nlmsg_flags = static_cast<std::uint16_t>(header.nlmsg_flags | flags);
   header.nlmsg_seq = sequence;
   std::memcpy(buffer_.data(), &header, sizeof header);
   return buffer_;
-}
-
-std::uint16_t MessageBuilder::type() const {
-  nlmsghdr header{};
-  std::memcpy(&header, buffer_.data(), sizeof header);
-  return header.nlmsg_type;
 }
 
 std::string_view Attribute::text() const {
@@ -148,6 +158,7 @@ Result<std::vector<Message>> parse_messages(Bytes bytes) {
 
 Result<> parse_acknowledgement(const Message& message, std::string_view call) {
   const auto error = BH_TRY(message.body<nlmsgerr>());
+  BH_TRY(check_error_number(error.error, call));
   if (error.error == 0) {
     return {};
   }
@@ -165,6 +176,15 @@ Result<> parse_acknowledgement(const Message& message, std::string_view call) {
     }
   }
   return Error::from_errno(-error.error, what);
+}
+
+Result<> parse_end_of_list(const Message& message, std::string_view call) {
+  const auto number = BH_TRY(message.body<std::int32_t>());
+  BH_TRY(check_error_number(number, call));
+  if (number != 0) {
+    return Error::from_errno(-number, call);
+  }
+  return {};
 }
 
 }  // namespace bulkhead::netlink

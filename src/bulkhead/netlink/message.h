@@ -48,10 +48,8 @@ class MessageBuilder {
   /// Attributes that `fill` adds become the value of one.
   MessageBuilder& nested(std::uint16_t type, const std::function<void(MessageBuilder&)>& fill);
 
-  /// The message, complete with its sequence number.
-  [[nodiscard]] Bytes finish(std::uint32_t sequence);
-
-  [[nodiscard]] std::uint16_t type() const;
+  /// The message, complete with its sequence number, and with `flags` beside its own.
+  [[nodiscard]] Bytes finish(std::uint32_t sequence, std::uint16_t flags = 0);
 
  private:
   void append(Bytes bytes);
@@ -114,7 +112,10 @@ struct Message {
 Result<std::vector<Message>> parse_messages(Bytes bytes);
 
 /// What an NLMSG_ERROR says: nothing for an acknowledgement, else the error with the kernel's own
-/// words where it gave some. `call` names the request.
+/// words where it gave some. `call` names the request. Errors: Corrupt for what is no error number.
 Result<> parse_acknowledgement(const Message& message, std::string_view call);
+
+/// What an NLMSG_DONE says: nothing for a list that is whole, else why it ended early.
+Result<> parse_end_of_list(const Message& message, std::string_view call);
 
 }  // namespace bulkhead::netlink

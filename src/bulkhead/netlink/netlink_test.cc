@@ -1,14 +1,21 @@
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <linux/rtnetlink.h>
 #include <sched.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -20,6 +27,7 @@
 #include "bulkhead/netlink/address.h"
 #include "bulkhead/netlink/link.h"
 #include "bulkhead/netlink/message.h"
+#include "bulkhead/netlink/nftables.h"
 #include "bulkhead/netlink/route.h"
 #include "bulkhead/netlink/socket.h"
 
@@ -93,6 +101,118 @@ TEST(Message, MessagesThatLeaveTheBytesAreCorrupt) {
   EXPECT_THAT(parse_messages(std::as_bytes(std::span(bytes))), IsError(ErrorCode::Corrupt));
   bytes[0] = 16;
   EXPECT_THAT(parse_messages(std::as_bytes(std::span(bytes))), IsOkAnd(SizeIs(1)));
+}
+
+/// A message as it would come, with what `builder` holds as its payload.
+Message message_of(std::uint16_t type, MessageBuilder builder) {
+  const Bytes payload = builder.finish(0).subspan(sizeof(nlmsghdr));
+  return {.type = type, .flags = 0, .sequence = 0, .payload = {payload.begin(), payload.end()}};
+}
+
+Message acknowledgement(std::int32_t number) {
+  MessageBuilder builder(0, 0);
+  builder.body(nlmsgerr{.error = number, .msg = {}});
+  return message_of(NLMSG_ERROR, std::move(builder));
+}
+
+TEST(Message, AnAcknowledgementHasAnErrorNumberOfTheKernel) {
+  EXPECT_THAT(parse_acknowledgement(acknowledgement(0), "call"), IsOk());
+  EXPECT_THAT(parse_acknowledgement(acknowledgement(-EEXIST), "call"),
+              IsError(ErrorCode::AlreadyExists));
+  for (const std::int32_t odd : {1, -4096, std::numeric_limits<std::int32_t>::min()}) {
+    EXPECT_THAT(parse_acknowledgement(acknowledgement(odd), "call"), IsError(ErrorCode::Corrupt));
+  }
+}
+
+TEST(Message, AListThatEndsWithAnErrorIsNotWhole) {
+  const auto done = [](std::int32_t number) {
+    MessageBuilder builder(0, 0);
+    builder.body(number);
+    return message_of(NLMSG_DONE, std::move(builder));
+  };
+  EXPECT_THAT(parse_end_of_list(done(0), "list"), IsOk());
+  EXPECT_THAT(parse_end_of_list(done(-EPERM), "list"), IsError(ErrorCode::PermissionDenied));
+  EXPECT_THAT(parse_end_of_list(done(std::numeric_limits<std::int32_t>::min()), "list"),
+              IsError(ErrorCode::Corrupt));
+  EXPECT_THAT(parse_end_of_list({.type = NLMSG_DONE, .payload = {}}, "list"),
+              IsError(ErrorCode::Corrupt));
+}
+
+TEST(Message, ARequestIsMarkedWhenItIsSent) {
+  MessageBuilder message(RTM_GETLINK, 0);
+  EXPECT_EQ(to_hex(message.finish(1, NLM_F_ACK)),
+            "10000000"
+            "1200"
+            "0500"
+            "01000000"
+            "00000000");
+}
+
+TEST(Nftables, AChainIsReadWithItsHookAndPolicy) {
+  MessageBuilder builder(0, 0);
+  builder.body(nfgenmsg{.nfgen_family = NFPROTO_IPV4, .version = NFNETLINK_V0, .res_id = 0})
+      .text(NFTA_CHAIN_TABLE, "filter")
+      .text(NFTA_CHAIN_NAME, "FORWARD")
+      .nested(NFTA_CHAIN_HOOK,
+              [](MessageBuilder& hook) {
+                hook.attribute(NFTA_HOOK_HOOKNUM, object_bytes(be32(NF_INET_FORWARD)));
+              })
+      .attribute(NFTA_CHAIN_POLICY, object_bytes(be32(NF_DROP)));
+  const auto chain = parse_chain(message_of(NFT_MSG_NEWCHAIN, std::move(builder)));
+  ASSERT_THAT(chain, IsOk());
+  EXPECT_EQ(chain->family, NFPROTO_IPV4);
+  EXPECT_EQ(chain->table, "filter");
+  EXPECT_EQ(chain->name, "FORWARD");
+  EXPECT_EQ(chain->hook, NF_INET_FORWARD);
+  EXPECT_EQ(chain->policy, ChainPolicy::Drop);
+  EXPECT_THAT(parse_chain({.type = NFT_MSG_NEWCHAIN, .payload = {}}), IsError(ErrorCode::Corrupt));
+}
+
+TEST(Nftables, ARuleThatAcceptsByInterfaceIsKnown) {
+  struct Parts {
+    std::uint32_t key = NFT_META_IIFNAME;
+    std::uint32_t operation = NFT_CMP_EQ;
+    std::uint32_t verdict = NF_ACCEPT;
+    const char* also = "counter";
+  };
+
+  const auto rule_of = [](const Parts& parts) {
+    const auto expression = [](MessageBuilder& list, const char* name,
+                               const std::function<void(MessageBuilder&)>& data) {
+      list.nested(NFTA_LIST_ELEM, [&](MessageBuilder& element) {
+        element.text(NFTA_EXPR_NAME, name).nested(NFTA_EXPR_DATA, data);
+      });
+    };
+    MessageBuilder builder(0, 0);
+    builder.body(nfgenmsg{}).attribute(NFTA_RULE_HANDLE, object_bytes(be64(std::uint64_t{7})));
+    builder.nested(NFTA_RULE_EXPRESSIONS, [&](MessageBuilder& list) {
+      expression(list, "meta", [&](MessageBuilder& data) {
+        data.attribute(NFTA_META_KEY, object_bytes(be32(parts.key)));
+      });
+      expression(list, "cmp", [&](MessageBuilder& data) {
+        data.attribute(NFTA_CMP_OP, object_bytes(be32(parts.operation)))
+            .nested(NFTA_CMP_DATA,
+                    [](MessageBuilder& value) { value.text(NFTA_DATA_VALUE, "br0"); });
+      });
+      expression(list, parts.also, [](MessageBuilder&) {});
+      expression(list, "immediate", [&](MessageBuilder& data) {
+        data.nested(NFTA_IMMEDIATE_DATA, [&](MessageBuilder& value) {
+          value.nested(NFTA_DATA_VERDICT, [&](MessageBuilder& verdict) {
+            verdict.attribute(NFTA_VERDICT_CODE, object_bytes(be32(parts.verdict)));
+          });
+        });
+      });
+    });
+    const auto rule = parse_rule(message_of(NFT_MSG_NEWRULE, std::move(builder)));
+    EXPECT_EQ(rule->handle, 7U);
+    return rule->accepted_input + "/" + rule->accepted_output;
+  };
+  EXPECT_EQ(rule_of({}), "br0/");
+  EXPECT_EQ(rule_of({.key = NFT_META_OIFNAME}), "/br0");
+  EXPECT_EQ(rule_of({.key = NFT_META_IIF}), "/");
+  EXPECT_EQ(rule_of({.operation = NFT_CMP_NEQ}), "/");
+  EXPECT_EQ(rule_of({.verdict = NF_DROP}), "/");
+  EXPECT_EQ(rule_of({.also = "payload"}), "/");
 }
 
 /// Runs `body` in a child with a network namespace of its own. Nothing when that is not allowed.

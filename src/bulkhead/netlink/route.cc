@@ -45,7 +45,7 @@ std::uint8_t whole_length(std::uint8_t family) { return family == AF_INET ? 32 :
 }  // namespace
 
 Result<> add_address(Socket& socket, std::uint32_t link_index, const IpPrefix& address) {
-  MessageBuilder message(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
+  MessageBuilder message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
   message.body(address_body(link_index, address)).attribute(IFA_LOCAL, address.address());
   if (address.family() == AF_INET && address.length() < 31) {
     const std::uint32_t hosts = 0xffffffffU >> address.length();
@@ -57,14 +57,16 @@ Result<> add_address(Socket& socket, std::uint32_t link_index, const IpPrefix& a
 }
 
 Result<> delete_address(Socket& socket, std::uint32_t link_index, const IpPrefix& address) {
-  MessageBuilder message(RTM_DELADDR, NLM_F_ACK);
+  MessageBuilder message(RTM_DELADDR, 0);
   message.body(address_body(link_index, address)).attribute(IFA_LOCAL, address.address());
   return socket.request(std::move(message), "delete address " + address.text());
 }
 
-Result<std::vector<InterfaceAddress>> list_addresses(Socket& socket) {
+Result<std::vector<InterfaceAddress>> list_addresses(Socket& socket, std::uint8_t family) {
   MessageBuilder message(RTM_GETADDR, NLM_F_DUMP);
-  message.body(ifaddrmsg{});
+  ifaddrmsg request{};
+  request.ifa_family = family;
+  message.body(request);
   std::vector<InterfaceAddress> addresses;
   for (const Message& answer : BH_TRY(socket.dump(std::move(message), "list addresses"))) {
     const auto body = BH_TRY(answer.body<ifaddrmsg>());
@@ -88,7 +90,7 @@ Result<> add_route(Socket& socket, const Route& route) {
   const std::uint8_t family = route.destination ? route.destination->family()
                               : route.gateway   ? route.gateway->family()
                                                 : static_cast<std::uint8_t>(AF_INET);
-  MessageBuilder message(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
+  MessageBuilder message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
   rtmsg body{};
   body.rtm_family = family;
   body.rtm_dst_len = route.destination ? route.destination->length() : 0;

@@ -21,7 +21,8 @@ struct InterfaceAddress {
   IpPrefix address;
 };
 
-Result<std::vector<InterfaceAddress>> list_addresses(Socket& socket);
+/// Of every interface. `family`: AF_INET or AF_INET6; both without.
+Result<std::vector<InterfaceAddress>> list_addresses(Socket& socket, std::uint8_t family = 0);
 
 struct Route {
   std::optional<IpPrefix> destination;  ///< none: the default route

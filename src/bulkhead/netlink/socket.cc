@@ -4,9 +4,7 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 
-#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -18,8 +16,7 @@
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/netlink/message.h"
-#include "bulkhead/os/retry.h"
-#include "bulkhead/os/unique_fd.h"
+#include "bulkhead/os/netlink_socket.h"
 
 namespace bulkhead::netlink {
 namespace {
@@ -28,70 +25,28 @@ namespace {
 constexpr std::size_t kReceiveSize = 64U << 10U;
 constexpr std::size_t kMostDumped = 100'000;
 constexpr int kMostDumpTries = 8;
-constexpr int kReceiveSeconds = 10;
 
 }  // namespace
 
 Result<Socket> Socket::open(Protocol protocol) {
-  const int number = protocol == Protocol::Route ? NETLINK_ROUTE : NETLINK_NETFILTER;
-  os::UniqueFd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, number));
-  if (!fd.is_open()) {
-    return Error::from_errno("netlink socket");
-  }
-  const int on = 1;
-  // Words with errors, without the request echoed whole: kernels before these exist do not matter.
-  ::setsockopt(fd.get(), SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);
-  ::setsockopt(fd.get(), SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof on);
-  const timeval timeout{.tv_sec = kReceiveSeconds, .tv_usec = 0};
-  ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
-  sockaddr_nl address{};
-  address.nl_family = AF_NETLINK;
-  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    return Error::from_errno("netlink bind");
-  }
+  auto fd =
+      BH_TRY(os::open_netlink(protocol == Protocol::Route ? NETLINK_ROUTE : NETLINK_NETFILTER));
   return Socket(std::move(fd));
 }
 
 Result<> Socket::send(Bytes bytes, std::string_view call) {
-  sockaddr_nl kernel{};
-  kernel.nl_family = AF_NETLINK;
-  const ssize_t sent = os::retry_eintr([&] {
-    return ::sendto(fd_.get(), bytes.data(), bytes.size(), 0,
-                    reinterpret_cast<const sockaddr*>(&kernel), sizeof kernel);
-  });
-  if (sent < 0) {
-    return Error::from_errno(call);
-  }
-  return {};
+  return os::send_to_kernel(fd_.get(), bytes).context(call);
 }
 
 Result<std::vector<Message>> Socket::receive(std::string_view call) {
   std::vector<std::byte> buffer(kReceiveSize);
-  while (true) {
-    sockaddr_nl sender{};
-    socklen_t size = sizeof sender;
-    const ssize_t n = os::retry_eintr([&] {
-      return ::recvfrom(fd_.get(), buffer.data(), buffer.size(), MSG_TRUNC,
-                        reinterpret_cast<sockaddr*>(&sender), &size);
-    });
-    if (n < 0) {
-      return errno == EAGAIN ? fail(ErrorCode::Timeout, "{}: the kernel does not answer", call)
-                             : Error::from_errno(call);
-    }
-    if (static_cast<std::size_t>(n) > buffer.size()) {
-      return fail(ErrorCode::Corrupt, "{}: an answer of {} bytes", call, n);
-    }
-    // Any process may send to this socket; only the kernel is listened to.
-    if (sender.nl_pid == 0) {
-      return parse_messages(Bytes(buffer).first(static_cast<std::size_t>(n)));
-    }
-  }
+  const std::size_t n = BH_TRY(os::receive_from_kernel(fd_.get(), buffer).context(call));
+  return parse_messages(Bytes(buffer).first(n));
 }
 
 Result<> Socket::request(MessageBuilder message, std::string_view call) {
-  // Asked to acknowledge by the flag that the builder was given, or by this one.
   const std::uint32_t sequence = ++sequence_;
-  BH_TRY(send(message.finish(sequence), call));
+  BH_TRY(send(message.finish(sequence, NLM_F_ACK), call));
   while (true) {
     for (const Message& answer : BH_TRY(receive(call))) {
       if (answer.sequence == sequence && answer.type == NLMSG_ERROR) {
@@ -134,6 +89,9 @@ Result<std::vector<Message>> Socket::dump(MessageBuilder message, std::string_vi
         if (answer.type == NLMSG_ERROR) {
           BH_TRY(parse_acknowledgement(answer, call));
         }
+        if (answer.type == NLMSG_DONE) {
+          BH_TRY(parse_end_of_list(answer, call));
+        }
         if (answer.type == NLMSG_DONE || answer.type == NLMSG_ERROR) {
           done = true;
           break;
@@ -160,19 +118,19 @@ Result<> Socket::batch(std::vector<MessageBuilder> messages, std::uint16_t subsy
     return builder;
   };
   std::vector<std::byte> bytes;
-  const auto add = [&](MessageBuilder& message) {
-    const Bytes finished = message.finish(++sequence_);
+  const auto add = [&](MessageBuilder& message, std::uint16_t flags) {
+    const Bytes finished = message.finish(++sequence_, flags);
     bytes.insert(bytes.end(), finished.begin(), finished.end());
   };
   MessageBuilder begin = bracket(NFNL_MSG_BATCH_BEGIN);
-  add(begin);
+  add(begin, 0);
   const std::uint32_t first = sequence_ + 1;
   for (MessageBuilder& message : messages) {
-    add(message);
+    add(message, NLM_F_ACK);
   }
   const std::uint32_t last = sequence_;
   MessageBuilder end = bracket(NFNL_MSG_BATCH_END);
-  add(end);
+  add(end, 0);
   BH_TRY(send(bytes, call));
   // Each message is acknowledged for itself; the first refusal undoes all of them.
   std::uint32_t acknowledged = first;

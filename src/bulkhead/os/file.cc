@@ -236,6 +236,13 @@ Result<FileLock> FileLock::acquire(const std::string& path, Mode mode) {
   return FileLock(*std::move(fd));
 }
 
+Result<FileLock> FileLock::acquire(UniqueFd fd) {
+  if (retry_eintr([&] { return ::flock(fd.get(), LOCK_EX); }) != 0) {
+    return Error::from_errno("lock");
+  }
+  return FileLock(std::move(fd));
+}
+
 Result<std::optional<FileLock>> FileLock::try_acquire(const std::string& path, Mode mode) {
   auto fd = BH_TRY(lock_file(path, mode, LOCK_NB));
   if (!fd) {

@@ -56,6 +56,9 @@ class FileLock {
   /// Waits. The file is made (0600) if absent and is never removed by this class.
   static Result<FileLock> acquire(const std::string& path, Mode mode = Mode::Exclusive);
 
+  /// Waits for the lock on what is open already, such as a namespace.
+  static Result<FileLock> acquire(UniqueFd fd);
+
   /// Nothing when somebody else holds it.
   static Result<std::optional<FileLock>> try_acquire(const std::string& path,
                                                      Mode mode = Mode::Exclusive);
