@@ -1,12 +1,19 @@
 #include "bulkhead/network/resolver.h"
 
+#include <sys/socket.h>
+
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include <fmt/format.h>
+
+#include "bulkhead/base/log.h"
 #include "bulkhead/base/text.h"
 #include "bulkhead/netlink/address.h"
 #include "bulkhead/os/file.h"
@@ -18,7 +25,10 @@ constexpr std::size_t kMostServers = 3;
 constexpr std::size_t kMostSearches = 6;
 constexpr std::size_t kMostOptions = 16;
 constexpr std::size_t kLongestWord = 255;
+constexpr std::size_t kLongestLabel = 63;
 constexpr std::size_t kLargestFile = 64U << 10U;
+// Public resolvers of two operators.
+constexpr std::array<std::string_view, 2> kFallbackServers = {"1.1.1.1", "8.8.8.8"};
 
 std::vector<std::string_view> words_of(std::string_view line) {
   std::vector<std::string_view> words;
@@ -34,15 +44,31 @@ std::vector<std::string_view> words_of(std::string_view line) {
   return words;
 }
 
-/// A name server's address that means the same in a guest.
+/// A name server's address that means the same in a guest, which has IPv4 only.
 bool is_usable_server(std::string_view text) {
   const auto address = netlink::IpPrefix::parse(text);
-  return address && !text.contains('/') && !text.starts_with("127.") && text != "::1";
+  if (!address || text.contains('/') || address->family() != AF_INET) {
+    return false;
+  }
+  const std::uint32_t first_byte = address->ipv4() >> 24U;
+  constexpr std::uint32_t kFirstMulticast = 224;
+  return first_byte != 0 && first_byte != 127 && first_byte < kFirstMulticast;
 }
 
 bool is_word(std::string_view text) {
   return text.size() <= kLongestWord && std::ranges::all_of(text, [](unsigned char c) {
            return std::isalnum(c) != 0 || c == '.' || c == '-' || c == '_' || c == ':';
+         });
+}
+
+/// A domain to search in. The root alone (".") says "search nowhere"; some resolvers misread it.
+bool is_domain(std::string_view text) {
+  if (text.ends_with('.')) {
+    text.remove_suffix(1);
+  }
+  return is_word(text) && std::ranges::all_of(split(text, '.'), [](std::string_view label) {
+           return !label.empty() && label.size() <= kLongestLabel && !label.starts_with('-') &&
+                  !label.ends_with('-') && !label.contains(':');
          });
 }
 
@@ -59,10 +85,10 @@ void append(std::string& text, std::string_view keyword, const std::vector<std::
 }
 
 void take_words(const std::vector<std::string_view>& words, std::size_t most,
-                std::vector<std::string>& into) {
+                bool (*is_good)(std::string_view), std::vector<std::string>& into) {
   into.clear();
   for (std::size_t i = 1; i < words.size() && into.size() < most; ++i) {
-    if (is_word(words[i])) {
+    if (is_good(words[i])) {
       into.emplace_back(words[i]);
     }
   }
@@ -92,24 +118,30 @@ ResolverConfig parse_resolver_config(std::string_view text) {
         config.servers.emplace_back(words[1]);
       }
     } else if (words[0] == "search" || words[0] == "domain") {
-      take_words(words, kMostSearches, config.searches);
+      take_words(words, kMostSearches, is_domain, config.searches);
     } else if (words[0] == "options") {
-      take_words(words, kMostOptions, config.options);
+      take_words(words, kMostOptions, is_word, config.options);
     }
   }
   return config;
 }
 
-ResolverConfig host_resolver_config() {
-  ResolverConfig config;
-  for (const char* path : {"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"}) {
-    if (const auto text = os::read_file(path, kLargestFile)) {
-      config = parse_resolver_config(*text);
-      if (!config.servers.empty()) {
-        break;
-      }
+ResolverConfig host_resolver_config(const ResolverFiles& files) {
+  for (const std::string& path : {files.administrator, files.host, files.systemd}) {
+    const auto text = os::read_file(path, kLargestFile);
+    if (!text) {
+      continue;
+    }
+    auto config = parse_resolver_config(*text);
+    if (!config.servers.empty()) {
+      return config;
     }
   }
+  const auto text = os::read_file(files.host, kLargestFile);
+  ResolverConfig config = text ? parse_resolver_config(*text) : ResolverConfig{};
+  config.servers.assign(kFallbackServers.begin(), kFallbackServers.end());
+  log::warning("{} names no server that a container can reach: {} are used; name others in {}",
+               files.host, fmt::join(config.servers, " and "), files.administrator);
   return config;
 }
 
