@@ -1,115 +1,84 @@
 // Networks against the kernel, in a network namespace of the test's own; `nft` and `ip` are asked
 // what the kernel thinks.
-#include <arpa/inet.h>
-#include <net/ethernet.h>
-#include <poll.h>
-#include <sched.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
-#include <chrono>
 #include <cstddef>
-#include <cstdint>
-#include <cstdlib>
-#include <cstring>
 #include <optional>
 #include <set>
-#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "bulkhead/base/bytes.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/testing.h"
+#include "bulkhead/db/database.h"
+#include "bulkhead/json/parse.h"
+#include "bulkhead/json/value.h"
 #include "bulkhead/netlink/address.h"
 #include "bulkhead/network/firewall.h"
 #include "bulkhead/network/networks.h"
 #include "bulkhead/os/file.h"
-#include "bulkhead/os/io.h"
-#include "bulkhead/os/process.h"
+
+#include "network_fixture.h"
 
 namespace bulkhead::network {
 namespace {
 
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::Not;
+using ::testing::SizeIs;
+using ::testing::UnorderedElementsAre;
 
-std::string output_of(std::vector<std::string> command) {
-  return os::run_command(std::move(command)).value().out;
+std::string text_of(const json::Value& object, std::string_view name) {
+  const json::Value* value = object.find(name);
+  const std::string* text = value == nullptr ? nullptr : value->as_string();
+  return text == nullptr ? "" : *text;
 }
 
-class NetworksTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    if (::unshare(CLONE_NEWNET) != 0) {
-      GTEST_SKIP() << "no network namespaces here (must run as root)";
-    }
-    ASSERT_EQ(os::run_command({"ip", "link", "set", "lo", "up"})->status.shell_code(), 0);
-    std::string pattern = "/tmp/bh-net-XXXXXX";
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    directory_ = pattern;
-  }
-
-  void TearDown() override {
-    if (!directory_.empty()) {
-      EXPECT_THAT(os::remove_tree(directory_), IsOk());
-    }
-  }
-
-  Networks open() { return Networks::open(directory_).value(); }
-
-  std::string directory_;
-};
-
-/// What a guest would write to its virtio-net device: a header of zeros and a frame.
-std::vector<std::byte> arp_request(const std::string& mac, const std::string& from,
-                                   const std::string& to) {
-  struct Frame {
-    std::array<std::uint8_t, 10> virtio{};
-    std::array<std::uint8_t, 6> destination{0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-    netlink::MacAddress source{};
-    be16 type = std::uint16_t{ETHERTYPE_ARP};
-    be16 hardware = std::uint16_t{1};
-    be16 protocol = std::uint16_t{ETHERTYPE_IP};
-    std::uint8_t hardware_size = 6;
-    std::uint8_t protocol_size = 4;
-    be16 operation = std::uint16_t{1};
-    netlink::MacAddress sender_mac{};
-    std::array<std::byte, 4> sender{};
-    std::array<std::uint8_t, 6> target_mac{};
-    std::array<std::byte, 4> target{};
-  };
-
-  Frame frame;
-  frame.source = netlink::parse_mac(mac).value();
-  frame.sender_mac = frame.source;
-  std::memcpy(frame.sender.data(), netlink::IpPrefix::parse(from).value().address().data(), 4);
-  std::memcpy(frame.target.data(), netlink::IpPrefix::parse(to).value().address().data(), 4);
-  const Bytes bytes = object_bytes(frame);
-  return {bytes.begin(), bytes.end()};
+/// What the first element of a JSON array says.
+json::Value first_of(const std::string& text) {
+  return json::parse(text, "output of ip").value().as_array()->at(0);
 }
 
-/// Whether an ARP reply comes out of the TAP.
-bool is_answered(int tap) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(700);
-  while (std::chrono::steady_clock::now() < deadline) {
-    pollfd wait{.fd = tap, .events = POLLIN, .revents = 0};
-    if (::poll(&wait, 1, 100) <= 0) {
+/// The triples that may send, as nft reads them: "interface mac address".
+std::vector<std::string> admitted() {
+  std::vector<std::string> guests;
+  const json::Value root =
+      json::parse(output_of({"nft", "-j", "list", "set", "bridge", "bulkhead", "guests"}),
+                  "output of nft")
+          .value();
+  for (const json::Value& entry : *root.find("nftables")->as_array()) {
+    const json::Value* set = entry.find("set");
+    const json::Value* elements = set == nullptr ? nullptr : set->find("elem");
+    if (elements == nullptr) {
       continue;
     }
-    std::array<std::uint8_t, 2048> frame{};
-    const ssize_t n = ::read(tap, frame.data(), frame.size());
-    // Behind the virtio header: type at 12, operation at 20 of the frame.
-    if (n >= 10 + 42 && frame[10 + 12] == 0x08 && frame[10 + 13] == 0x06 && frame[10 + 21] == 2) {
-      return true;
+    for (const json::Value& element : *elements->as_array()) {
+      const json::Array& fields = *element.find("concat")->as_array();
+      guests.push_back(*fields.at(0).as_string() + " " + *fields.at(1).as_string() + " " +
+                       *fields.at(2).as_string());
     }
   }
-  return false;
+  return guests;
+}
+
+/// Changes the database of a run directory.
+void execute(const std::string& run_directory, const std::string& sql) {
+  constexpr std::array<std::string_view, 1> kAsItIs = {""};
+  auto database = db::Database::open(run_directory + "/network.db", kAsItIs);
+  ASSERT_THAT(database, IsOk());
+  ASSERT_THAT(database->execute(sql), IsOk());
 }
 
 TEST_F(NetworksTest, AttachMakesAPlaceAndDetachLeavesNothing) {
@@ -119,17 +88,46 @@ TEST_F(NetworksTest, AttachMakesAPlaceAndDetachLeavesNothing) {
   EXPECT_EQ(attachment->address, "10.79.0.2");
   EXPECT_EQ(attachment->gateway, "10.79.0.1");
   EXPECT_EQ(attachment->mac_address, "02:00:0a:4f:00:02");
-  EXPECT_THAT(output_of({"ip", "-o", "link", "show", "master", "bulkhead0"}),
-              HasSubstr(attachment->interface));
-  EXPECT_THAT(output_of({"ip", "-o", "addr", "show", "bulkhead0"}), HasSubstr("10.79.0.1/16"));
-  EXPECT_THAT(output_of({"nft", "list", "ruleset"}), HasSubstr("10.79.0.2"));
   EXPECT_THAT(networks.attach("bulkhead", "one"), IsError(ErrorCode::AlreadyExists));
   EXPECT_THAT(networks.attach("nowhere", "two"), IsError(ErrorCode::NotFound));
   attachment->tap.reset();
   ASSERT_THAT(networks.detach("one"), IsOk());
   EXPECT_THAT(networks.detach("one"), IsOk());
   EXPECT_THAT(output_of({"ip", "-o", "link"}), Not(HasSubstr(attachment->interface)));
-  EXPECT_THAT(output_of({"nft", "list", "ruleset"}), Not(HasSubstr("10.79.0.2")));
+  EXPECT_THAT(admitted(), IsEmpty());
+}
+
+TEST_F(NetworksTest, OthersReadWhatWeMade) {
+  Networks networks = open();
+  const auto attachment = networks.attach("bulkhead", "one");
+  ASSERT_THAT(attachment, IsOk());
+
+  const json::Value bridge = first_of(output_of({"ip", "-j", "-d", "addr", "show", "bulkhead0"}));
+  EXPECT_EQ(text_of(*bridge.find("linkinfo"), "info_kind"), "bridge");
+  EXPECT_EQ(text_of(bridge, "address"), "02:00:0a:4f:00:01");
+  EXPECT_EQ(bridge.find("mtu")->as_integer<int>(), 1500);
+  EXPECT_THAT(*bridge.find("flags")->as_array(), Contains(json::Value("UP")));
+  const json::Array& addresses = *bridge.find("addr_info")->as_array();
+  ASSERT_THAT(addresses, SizeIs(1)) << "no IPv6";
+  EXPECT_EQ(text_of(addresses[0], "local"), "10.79.0.1");
+  EXPECT_EQ(addresses[0].find("prefixlen")->as_integer<int>(), 16);
+  EXPECT_EQ(text_of(addresses[0], "broadcast"), "10.79.255.255");
+
+  const json::Value tap =
+      first_of(output_of({"ip", "-j", "-d", "addr", "show", attachment->interface}));
+  EXPECT_EQ(text_of(tap, "master"), "bulkhead0");
+  EXPECT_EQ(text_of(*tap.find("linkinfo"), "info_kind"), "tun");
+  const json::Value& data = *tap.find("linkinfo")->find("info_data");
+  EXPECT_EQ(text_of(data, "type"), "tap");
+  EXPECT_EQ(data.find("vnet_hdr")->as_bool(), true);
+  EXPECT_EQ(data.find("persist")->as_bool(), false);
+  EXPECT_THAT(*tap.find("flags")->as_array(), Contains(json::Value("UP")));
+  EXPECT_THAT(*tap.find("addr_info")->as_array(), IsEmpty());
+
+  EXPECT_THAT(admitted(), ElementsAre("bh0a4f0002 02:00:0a:4f:00:02 10.79.0.2"));
+  EXPECT_THAT(output_of({"nft", "list", "table", "inet", "bulkhead"}),
+              AllOf(HasSubstr("elements = { 10.79.0.0/16 }"),
+                    HasSubstr("ip saddr @subnets ip daddr != @subnets masquerade")));
 }
 
 TEST_F(NetworksTest, FiftyAtOnceGetFiftyAddresses) {
@@ -138,7 +136,8 @@ TEST_F(NetworksTest, FiftyAtOnceGetFiftyAddresses) {
     std::vector<std::jthread> threads;
     for (std::size_t i = 0; i < attachments.size(); ++i) {
       threads.emplace_back([&, i] {
-        Networks networks = Networks::open(directory_).value();
+        // Two run directories that know nothing of each other.
+        Networks networks = open(i % 2 == 0 ? "run" : "other");
         auto attachment = networks.attach("bulkhead", "owner" + std::to_string(i));
         ASSERT_THAT(attachment, IsOk());
         attachments[i] = *std::move(attachment);
@@ -148,56 +147,213 @@ TEST_F(NetworksTest, FiftyAtOnceGetFiftyAddresses) {
   std::set<std::string> addresses;
   for (const auto& attachment : attachments) {
     ASSERT_TRUE(attachment.has_value());
+    EXPECT_EQ(attachment->gateway, "10.79.0.1");
     addresses.insert(attachment->address);
   }
   EXPECT_EQ(addresses.size(), 50U);
+  EXPECT_THAT(admitted(), SizeIs(50));
   attachments.clear();
   Networks networks = open();
-  EXPECT_THAT(networks.reap([](const std::string& owner) { return owner == "owner7"; }), IsOk());
+  EXPECT_THAT(networks.reap([](const std::string& owner) { return owner == "owner8"; }), IsOk());
   const auto list = networks.list();
   ASSERT_THAT(list, IsOk());
   EXPECT_EQ(list->front().leases, 1U);
+  EXPECT_THAT(admitted(), SizeIs(26)) << "the other run directory's are left alone";
 }
 
-TEST_F(NetworksTest, AGuestIsHeardOnlyWithItsOwnAddresses) {
+TEST_F(NetworksTest, ATakenNameOrGuestIsPassedOver) {
+  Networks networks = open();
+  ASSERT_THAT(networks.attach("bulkhead", "seed"), IsOk());
+  ASSERT_THAT(networks.detach("seed"), IsOk());
+  // Next would be .3, then .4.
+  shell("ip tuntap add bh0a4f0003 mode tap");
+  shell(
+      "nft add element bridge bulkhead guests "
+      "'{ \"bh0a4f0004\" . 02:00:0a:4f:00:04 . 10.79.0.4 }'");
+  const auto one = networks.attach("bulkhead", "one");
+  ASSERT_THAT(one, IsOk());
+  EXPECT_EQ(one->address, "10.79.0.5");
+  EXPECT_THAT(admitted(), UnorderedElementsAre("bh0a4f0004 02:00:0a:4f:00:04 10.79.0.4",
+                                               "bh0a4f0005 02:00:0a:4f:00:05 10.79.0.5"));
+  EXPECT_THAT(output_of({"ip", "-o", "link"}), HasSubstr("bh0a4f0003"));
+}
+
+TEST_F(NetworksTest, AFailedAttachLeavesOthersAlone) {
   Networks networks = open();
   const auto one = networks.attach("bulkhead", "one");
-  const auto two = networks.attach("bulkhead", "two");
+  ASSERT_THAT(one, IsOk());
+  Networks other = open("other");
+  ASSERT_THAT(other.list(), IsOk());
+  // Nothing can be written down any more.
+  execute(directory_ + "/other",
+          "CREATE TRIGGER no BEFORE INSERT ON leases BEGIN SELECT RAISE(ABORT, 'no'); END");
+  EXPECT_FALSE(other.attach("bulkhead", "two").has_value());
+  EXPECT_THAT(admitted(), ElementsAre("bh0a4f0002 02:00:0a:4f:00:02 10.79.0.2"));
+  EXPECT_THAT(output_of({"ip", "-o", "link"}), HasSubstr("bh0a4f0002"));
+}
+
+TEST_F(NetworksTest, ALeaseThatACrashLeftIsReplaced) {
+  Networks networks = open();
+  {
+    ASSERT_THAT(networks.attach("bulkhead", "one"), IsOk());
+  }
+  const auto again = networks.attach("bulkhead", "one");
+  ASSERT_THAT(again, IsOk());
+  EXPECT_EQ(again->address, "10.79.0.3");
+  EXPECT_THAT(admitted(), ElementsAre("bh0a4f0003 02:00:0a:4f:00:03 10.79.0.3"));
+}
+
+TEST_F(NetworksTest, ReapingGoesOnAfterAFailure) {
+  Networks networks = open();
+  for (const char* owner : {"one", "two", "three"}) {
+    ASSERT_THAT(networks.attach("bulkhead", owner), IsOk());
+  }
+  execute(directory_ + "/run",
+          "CREATE TRIGGER no BEFORE DELETE ON leases WHEN old.owner = 'one' BEGIN "
+          "SELECT RAISE(ABORT, 'no'); END");
+  EXPECT_FALSE(networks.reap([](const std::string&) { return false; }).has_value());
+  EXPECT_EQ(networks.list()->front().leases, 1U);
+}
+
+TEST_F(NetworksTest, AWipedRunDirectoryKeepsTheBridgesSubnet) {
+  shell("ip addr add 10.79.5.1/24 dev lo");
+  std::optional<Attachment> one;
+  {
+    Networks networks = open();
+    one = networks.attach("bulkhead", "one").value();
+  }
+  EXPECT_EQ(one->address, "10.80.0.2");
+  shell("ip addr del 10.79.5.1/24 dev lo");
+  ASSERT_THAT(os::remove_tree(directory_ + "/run"), IsOk());
+  const auto two = open().attach("bulkhead", "two");
+  ASSERT_THAT(two, IsOk());
+  EXPECT_EQ(two->address, "10.80.0.3") << "one's is in use still";
+  EXPECT_EQ(two->gateway, "10.80.0.1");
+}
+
+TEST_F(NetworksTest, TheBridgeDecidesWhichSubnetIsUsed) {
+  {
+    ASSERT_THAT(open().attach("bulkhead", "one"), IsOk());
+  }
+  shell("ip link delete bulkhead0; ip addr add 10.79.5.1/24 dev lo");
+  ASSERT_THAT(open("other").attach("bulkhead", "two"), IsOk());
+  Networks networks = open();
+  const auto three = networks.attach("bulkhead", "three");
+  ASSERT_THAT(three, IsOk());
+  EXPECT_EQ(three->gateway, "10.80.0.1");
+  EXPECT_EQ(networks.list()->front().subnet, "10.80.0.0/16");
+}
+
+TEST_F(NetworksTest, WhatWasTakenAwayIsMadeAgain) {
+  Networks networks = open();
+  Networks other = open("other");
+  const auto one = networks.attach("bulkhead", "one");
+  const auto two = other.attach("bulkhead", "two");
   ASSERT_THAT(one, IsOk());
   ASSERT_THAT(two, IsOk());
-  const auto ask = [&](const std::string& mac, const std::string& from) {
-    EXPECT_THAT(os::write_all(one->tap.get(), arp_request(mac, from, one->gateway)), IsOk());
-    return is_answered(one->tap.get());
+  const auto whole = [] {
+    return output_of({"nft", "list", "table", "inet", "bulkhead"}) +
+           output_of({"nft", "list", "chain", "bridge", "bulkhead", "guest"}) +
+           output_of({"nft", "list", "chain", "bridge", "bulkhead", "prerouting"}) +
+           output_of({"ip", "-br", "addr", "show", "bulkhead0"}) +
+           output_of({"sysctl", "net.ipv4.ip_forward"}) +
+           output_of({"ip", "-br", "link", "show", "master", "bulkhead0", "type", "tun"}) +
+           output_of({"ip", "route"});
   };
-  EXPECT_TRUE(ask(one->mac_address, one->address));
-  EXPECT_FALSE(ask(one->mac_address, two->address)) << "another's IP address";
-  EXPECT_FALSE(ask(two->mac_address, one->address)) << "another's MAC address";
-  EXPECT_FALSE(ask(two->mac_address, two->address)) << "both of another's";
-  EXPECT_FALSE(ask(one->mac_address, one->gateway)) << "the gateway's own address";
-}
-
-TEST_F(NetworksTest, FlushedRulesComeBack) {
-  Networks networks = open();
-  const auto one = networks.attach("bulkhead", "one");
-  ASSERT_THAT(one, IsOk());
-  ASSERT_EQ(os::run_command({"nft", "flush", "ruleset"})->status.shell_code(), 0);
-  const auto two = networks.attach("bulkhead", "two");
-  ASSERT_THAT(two, IsOk());
-  const std::string rules = output_of({"nft", "list", "ruleset"});
-  EXPECT_THAT(rules, HasSubstr(one->address));
-  EXPECT_THAT(rules, HasSubstr(two->address));
-  EXPECT_THAT(rules, HasSubstr("masquerade"));
-  ASSERT_EQ(os::run_command({"nft", "flush", "ruleset"})->status.shell_code(), 0);
+  const std::string before = whole();
+  for (const char* harm : {
+           "nft delete table inet bulkhead",
+           "nft delete table bridge bulkhead",
+           "nft flush ruleset",
+           "sysctl -qw net.ipv4.ip_forward=0",
+           "ip addr flush dev bulkhead0",
+           "ip link set bulkhead0 down",
+           "ip link delete bulkhead0",
+       }) {
+    shell(harm);
+    {
+      ASSERT_THAT(networks.attach("bulkhead", "three"), IsOk()) << harm;
+    }
+    ASSERT_THAT(networks.detach("three"), IsOk()) << harm;
+    EXPECT_EQ(whole(), before) << harm;
+    EXPECT_THAT(admitted(), UnorderedElementsAre("bh0a4f0002 02:00:0a:4f:00:02 10.79.0.2",
+                                                 "bh0a4f0003 02:00:0a:4f:00:03 10.79.0.3"))
+        << harm;
+  }
+  shell("nft flush ruleset");
   EXPECT_THAT(networks.detach("one"), IsOk());
 }
 
+TEST_F(NetworksTest, ALinkOfSomebodyElseIsNotTouched) {
+  struct Case {
+    const char* make;
+    const char* words;
+  };
+
+  for (const Case& test : {
+           Case{"ip link add bulkhead0 type veth peer name other", "not a bridge"},
+           Case{"ip link add bulkhead0 type bridge; ip addr add 172.30.0.1/16 dev bulkhead0; "
+                "ip link set bulkhead0 up",
+                "172.30.0.1/16"},
+       }) {
+    shell("sysctl -qw net.ipv4.ip_forward=0; " + std::string(test.make));
+    const auto attached = open().attach("bulkhead", "one");
+    ASSERT_THAT(attached, IsError(ErrorCode::FailedPrecondition));
+    EXPECT_THAT(attached.error().message(), AllOf(HasSubstr("bulkhead0"), HasSubstr(test.words),
+                                                  HasSubstr("ip link delete bulkhead0")));
+    EXPECT_EQ(output_of({"nft", "list", "ruleset"}), "");
+    EXPECT_THAT(output_of({"sysctl", "net.ipv4.ip_forward"}), HasSubstr("= 0"));
+    shell("ip link delete bulkhead0");
+  }
+}
+
+TEST_F(NetworksTest, WithoutRightsItIsSaidWhatToDo) {
+  ASSERT_THAT(open().list(), IsOk());
+  shell("chmod 755 " + directory_ + "; chmod -R a+rwX " + directory_ + "/run");
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const bool dropped =
+        ::setresgid(65534, 65534, 65534) == 0 && ::setresuid(65534, 65534, 65534) == 0;
+    const auto attached = open().attach("bulkhead", "one");
+    const bool good = dropped && !attached &&
+                      attached.error().code() == ErrorCode::PermissionDenied &&
+                      attached.error().message().contains("needs root");
+    ::_exit(good ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+}
+
 TEST_F(NetworksTest, AUsedSubnetIsAvoided) {
-  ASSERT_EQ(
-      os::run_command({"ip", "addr", "add", "10.79.5.1/24", "dev", "lo"})->status.shell_code(), 0);
+  shell("ip addr add 10.79.5.1/24 dev lo");
   Networks networks = open();
   const auto one = networks.attach("bulkhead", "one");
   ASSERT_THAT(one, IsOk());
   EXPECT_EQ(one->address, "10.80.0.2");
+}
+
+TEST_F(NetworksTest, ThereIsANetworkUnderAVpn) {
+  shell(
+      "ip link add up0 type bridge; ip addr add 192.0.2.2/24 dev up0; ip link set up0 up;"
+      "ip route add 0.0.0.0/1 via 192.0.2.1; ip route add 128.0.0.0/1 via 192.0.2.1;"
+      "ip route add 10.0.0.0/8 via 192.0.2.1");
+  const auto one = open().attach("bulkhead", "one");
+  ASSERT_THAT(one, IsOk());
+  EXPECT_EQ(one->address, "172.16.0.2");
+  EXPECT_EQ(one->interface, "bhac100002");
+  EXPECT_THAT(warnings_, IsEmpty());
+}
+
+TEST_F(NetworksTest, AHiddenRouteIsWarnedOf) {
+  shell(
+      "ip link add up0 type bridge; ip addr add 192.0.2.2/24 dev up0; ip link set up0 up;"
+      "for net in 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16; do ip route add $net via 192.0.2.1; "
+      "done");
+  const auto one = open().attach("bulkhead", "one");
+  ASSERT_THAT(one, IsOk());
+  EXPECT_EQ(one->address, "10.79.0.2");
+  EXPECT_THAT(warnings_, ElementsAre(HasSubstr("10.79.0.0/16")));
 }
 
 TEST_F(NetworksTest, AnAddressIsNotUsedAgainAtOnce) {
@@ -212,7 +368,8 @@ TEST_F(NetworksTest, AnAddressIsNotUsedAgainAtOnce) {
 }
 
 TEST_F(NetworksTest, TheFirewallIsRemovedWhole) {
-  ASSERT_THAT(install_firewall({netlink::IpPrefix::parse("10.79.0.0/16").value()}, {}), IsOk());
+  ASSERT_THAT(install_firewall("bulkhead0", netlink::IpPrefix::parse("10.79.0.0/16").value(), {}),
+              IsOk());
   ASSERT_THAT(remove_firewall(), IsOk());
   EXPECT_EQ(output_of({"nft", "list", "ruleset"}), "");
   EXPECT_THAT(remove_firewall(), IsOk());

@@ -4,9 +4,7 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -22,43 +20,38 @@ namespace bulkhead::netlink {
 namespace {
 
 MessageBuilder element_message(std::uint16_t operation, std::uint16_t flags, const NftSet& set,
-                               const std::vector<Bytes>& keys) {
+                               Bytes key) {
   MessageBuilder message(static_cast<std::uint16_t>((NFNL_SUBSYS_NFTABLES << 8U) | operation),
-                         static_cast<std::uint16_t>(flags | NLM_F_ACK));
+                         flags);
   message.body(nfgenmsg{.nfgen_family = set.family, .version = NFNETLINK_V0, .res_id = 0})
       .text(NFTA_SET_ELEM_LIST_TABLE, set.table)
       .text(NFTA_SET_ELEM_LIST_SET, set.name)
       .nested(NFTA_SET_ELEM_LIST_ELEMENTS, [&](MessageBuilder& list) {
-        for (const Bytes key : keys) {
-          list.nested(NFTA_LIST_ELEM, [&](MessageBuilder& element) {
-            element.nested(NFTA_SET_ELEM_KEY,
-                           [&](MessageBuilder& data) { data.attribute(NFTA_DATA_VALUE, key); });
-          });
-        }
+        list.nested(NFTA_LIST_ELEM, [&](MessageBuilder& element) {
+          element.nested(NFTA_SET_ELEM_KEY,
+                         [&](MessageBuilder& data) { data.attribute(NFTA_DATA_VALUE, key); });
+        });
       });
   return message;
 }
 
 }  // namespace
 
-Result<> add_elements(Socket& netfilter, const NftSet& set,
-                      const std::vector<std::vector<std::byte>>& keys) {
-  // One message holds few enough for the 16-bit length of its list.
-  constexpr std::size_t kMostInMessage = 256;
+Result<bool> add_element(Socket& netfilter, const NftSet& set, Bytes key) {
   std::vector<MessageBuilder> messages;
-  for (std::size_t at = 0; at < keys.size(); at += kMostInMessage) {
-    const std::size_t end = std::min(keys.size(), at + kMostInMessage);
-    messages.push_back(element_message(NFT_MSG_NEWSETELEM, NLM_F_CREATE, set,
-                                       {keys.begin() + static_cast<std::ptrdiff_t>(at),
-                                        keys.begin() + static_cast<std::ptrdiff_t>(end)}));
+  messages.push_back(element_message(NFT_MSG_NEWSETELEM, NLM_F_CREATE | NLM_F_EXCL, set, key));
+  auto result =
+      netfilter.batch(std::move(messages), NFNL_SUBSYS_NFTABLES, "add to nftables set " + set.name);
+  if (!result && result.error().code() == ErrorCode::AlreadyExists) {
+    return false;
   }
-  return netfilter.batch(std::move(messages), NFNL_SUBSYS_NFTABLES,
-                         "add to nftables set " + set.name);
+  BH_TRY(std::move(result));
+  return true;
 }
 
 Result<> delete_element(Socket& netfilter, const NftSet& set, Bytes key) {
   std::vector<MessageBuilder> messages;
-  messages.push_back(element_message(NFT_MSG_DELSETELEM, 0, set, {key}));
+  messages.push_back(element_message(NFT_MSG_DELSETELEM, 0, set, key));
   auto result = netfilter.batch(std::move(messages), NFNL_SUBSYS_NFTABLES,
                                 "delete from nftables set " + set.name);
   if (!result && result.error().os_error() == ENOENT) {

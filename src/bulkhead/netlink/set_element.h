@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/result.h"
@@ -17,11 +16,14 @@ struct NftSet {
   std::string name;
 };
 
-/// Elements are raw keys, as wide as the set's type; each field of a concatenation is padded to
-/// four bytes. An element that is there already, or is not there any more, is fine. Errors:
-/// NotFound when the table or the set is not there.
-Result<> add_elements(Socket& netfilter, const NftSet& set,
-                      const std::vector<std::vector<std::byte>>& keys);
+// Elements are raw keys, as wide as the set's type; each field of a concatenation is padded to four
+// bytes. Errors: NotFound when the table or the set is not there.
+
+/// Adds an element; false when it is there already. Of several processes that add the same one, one
+/// gets true.
+Result<bool> add_element(Socket& netfilter, const NftSet& set, Bytes key);
+
+/// An element that is not there (any more) is fine.
 Result<> delete_element(Socket& netfilter, const NftSet& set, Bytes key);
 
 }  // namespace bulkhead::netlink

@@ -3,6 +3,7 @@
 #include <linux/netfilter.h>
 #include <net/if.h>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstring>
@@ -16,15 +17,19 @@
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/text.h"
 #include "bulkhead/netlink/address.h"
+#include "bulkhead/netlink/nftables.h"
 #include "bulkhead/netlink/set_element.h"
 #include "bulkhead/netlink/socket.h"
+#include "bulkhead/network/guest.h"
 #include "bulkhead/os/process.h"
 
 namespace bulkhead::network {
 namespace {
 
+constexpr const char* kTable = "bulkhead";
+
 const netlink::NftSet& guest_set() {
-  static const netlink::NftSet set{.family = NFPROTO_BRIDGE, .table = "bulkhead", .name = "guests"};
+  static const netlink::NftSet set{.family = NFPROTO_BRIDGE, .table = kTable, .name = "guests"};
   return set;
 }
 
@@ -37,6 +42,8 @@ std::vector<std::byte> key_of(const Guest& guest) {
   std::memcpy(key.data() + IFNAMSIZ + 8, guest.address.address().data(), 4);
   return {key.begin(), key.end()};
 }
+
+}  // namespace
 
 Result<> run_nft(const std::string& rules) {
   const auto output = os::run_command({"nft", "-f", "-"}, rules);
@@ -54,57 +61,63 @@ Result<> run_nft(const std::string& rules) {
   return {};
 }
 
-}  // namespace
-
-std::string firewall_rules(const std::vector<netlink::IpPrefix>& subnets,
+std::string firewall_rules(const std::string& bridge, const netlink::IpPrefix& subnet,
                            const std::vector<Guest>& guests) {
-  std::string subnet_list;
-  for (const netlink::IpPrefix& subnet : subnets) {
-    subnet_list += (subnet_list.empty() ? "" : ", ") + subnet.text();
-  }
-  std::string guest_list;
+  std::string admitted;
   for (const Guest& guest : guests) {
-    guest_list += fmt::format("{}\"{}\" . {} . {}", guest_list.empty() ? "" : ", ", guest.interface,
-                              netlink::format_mac(guest.mac), guest.address.address_text());
+    admitted +=
+        fmt::format("add element bridge bulkhead guests {{ \"{}\" . {} . {} }}\n", guest.interface,
+                    netlink::format_mac(guest.mac), guest.address.address_text());
   }
-  const std::string elements =
-      guest_list.empty() ? "" : fmt::format("elements = {{ {} }};", guest_list);
-  // The empty declarations make deleting safe when nothing is there; all of it is one transaction.
-  return fmt::format(R"(table inet bulkhead {{ }}
-delete table inet bulkhead
-table bridge bulkhead {{ }}
-delete table bridge bulkhead
-table inet bulkhead {{
+  // Sets are never emptied: other run directories of this machine have their guests there. Chains
+  // are, and filled again.
+  return fmt::format(R"(table inet bulkhead {{
+  set subnets {{
+    type ipv4_addr; flags interval;
+  }}
   chain postrouting {{
     type nat hook postrouting priority srcnat; policy accept;
-    ip saddr {{ {0} }} ip daddr != {{ {0} }} masquerade
   }}
   chain forward {{
     type filter hook forward priority filter; policy accept;
-    oifname "bulkhead*" iifname != "bulkhead*" ct state != {{ established, related }} drop
   }}
 }}
 table bridge bulkhead {{
   set guests {{
-    type ifname . ether_addr . ipv4_addr; {1}
+    type ifname . ether_addr . ipv4_addr;
+  }}
+  chain guest {{
   }}
   chain prerouting {{
     type filter hook prerouting priority filter; policy accept;
-    iifname "bh*" jump guest
-  }}
-  chain guest {{
-    ether type ip iifname . ether saddr . ip saddr @guests accept
-    ether type arp iifname . ether saddr . arp saddr ip @guests iifname . arp saddr ether . arp saddr ip @guests accept
-    drop
   }}
 }}
-)",
-                     subnet_list, elements);
+flush chain inet bulkhead postrouting
+flush chain inet bulkhead forward
+flush chain bridge bulkhead guest
+flush chain bridge bulkhead prerouting
+add element inet bulkhead subnets {{ {1} }}
+add rule inet bulkhead postrouting ip saddr @subnets ip daddr != @subnets masquerade
+add rule inet bulkhead forward oifname "{0}" iifname != "{0}" ct state != {{ established, related }} drop
+add rule bridge bulkhead guest ip daddr 127.0.0.0/8 drop
+add rule bridge bulkhead guest ether type ip iifname . ether saddr . ip saddr @guests accept
+add rule bridge bulkhead guest ether type arp iifname . ether saddr . arp saddr ip @guests iifname . arp saddr ether . arp saddr ip @guests accept
+add rule bridge bulkhead guest drop
+add rule bridge bulkhead prerouting iifname "bh0a*" jump guest
+add rule bridge bulkhead prerouting iifname "bhac*" jump guest
+add rule bridge bulkhead prerouting iifname "bhc0a8*" jump guest
+{2})",
+                     bridge, subnet.text(), admitted);
 }
 
-Result<> install_firewall(const std::vector<netlink::IpPrefix>& subnets,
+Result<> install_firewall(const std::string& bridge, const netlink::IpPrefix& subnet,
                           const std::vector<Guest>& guests) {
-  return run_nft(firewall_rules(subnets, guests));
+  return run_nft(firewall_rules(bridge, subnet, guests));
+}
+
+Result<bool> firewall_exists(netlink::Socket& netfilter) {
+  return BH_TRY(netlink::table_exists(netfilter, NFPROTO_INET, kTable)) &&
+         BH_TRY(netlink::table_exists(netfilter, NFPROTO_BRIDGE, kTable));
 }
 
 Result<> remove_firewall() {
@@ -113,8 +126,8 @@ Result<> remove_firewall() {
       "table bridge bulkhead { }\ndelete table bridge bulkhead\n");
 }
 
-Result<> admit_guest(netlink::Socket& netfilter, const Guest& guest) {
-  return netlink::add_elements(netfilter, guest_set(), {key_of(guest)});
+Result<bool> admit_guest(netlink::Socket& netfilter, const Guest& guest) {
+  return netlink::add_element(netfilter, guest_set(), key_of(guest));
 }
 
 Result<> expel_guest(netlink::Socket& netfilter, const Guest& guest) {

@@ -1,37 +1,41 @@
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "bulkhead/base/result.h"
 #include "bulkhead/netlink/address.h"
 #include "bulkhead/netlink/socket.h"
+#include "bulkhead/network/guest.h"
 
 namespace bulkhead::network {
 
-/// What one TAP may send.
-struct Guest {
-  std::string interface;
-  netlink::MacAddress mac;
-  netlink::IpPrefix address;
-};
-
-/// Makes both of our nftables tables anew, in one transaction: translation and forwarding for
-/// `subnets`, and the guard with `guests`. Errors: NotFound when nft is not installed (with what to
-/// install), Unsupported when the kernel refuses.
-Result<> install_firewall(const std::vector<netlink::IpPrefix>& subnets,
+/// Adds what is missing of our two nftables tables, in one transaction: translation and forwarding
+/// for `subnet` behind `bridge`, and the guard that lets `guests` send. Guests that are admitted
+/// already stay so. Errors: NotFound when nft is not installed (with what to install), Unsupported
+/// when the kernel refuses.
+Result<> install_firewall(const std::string& bridge, const netlink::IpPrefix& subnet,
                           const std::vector<Guest>& guests);
+
+/// Whether both tables are there.
+Result<bool> firewall_exists(netlink::Socket& netfilter);
 
 /// Removes both tables. Absent ones are fine.
 Result<> remove_firewall();
 
+/// Lets a guest send; false when that triple is admitted already, by whomever. Of all processes on
+/// this machine only one gets true for an address: it is the lease's proof.
 /// Errors: NotFound when the tables are not there (any more).
-Result<> admit_guest(netlink::Socket& netfilter, const Guest& guest);
+Result<bool> admit_guest(netlink::Socket& netfilter, const Guest& guest);
+
+/// For the one who was told true. Errors: NotFound when the tables are not there (any more).
 Result<> expel_guest(netlink::Socket& netfilter, const Guest& guest);
 
+/// Feeds rules to nft(8), as one transaction. Errors: see install_firewall.
+Result<> run_nft(const std::string& rules);
+
 /// For tests: the text that nft is fed.
-std::string firewall_rules(const std::vector<netlink::IpPrefix>& subnets,
+std::string firewall_rules(const std::string& bridge, const netlink::IpPrefix& subnet,
                            const std::vector<Guest>& guests);
 
 }  // namespace bulkhead::network

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <linux/rtnetlink.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
@@ -13,10 +12,9 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
-
-#include <fmt/format.h>
 
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/error.h"
@@ -27,10 +25,14 @@
 #include "bulkhead/netlink/link.h"
 #include "bulkhead/netlink/route.h"
 #include "bulkhead/netlink/socket.h"
+#include "bulkhead/network/bridge.h"
 #include "bulkhead/network/firewall.h"
-#include "bulkhead/network/tap.h"
+#include "bulkhead/network/guest.h"
+#include "bulkhead/network/subnet.h"
 #include "bulkhead/os/file.h"
 #include "bulkhead/os/io.h"
+#include "bulkhead/os/tap.h"
+#include "bulkhead/os/unique_fd.h"
 
 namespace bulkhead::network {
 namespace {
@@ -52,10 +54,6 @@ CREATE TABLE leases (
 )"};
 
 constexpr std::string_view kDefaultBridge = "bulkhead0";
-constexpr std::uint8_t kPrefixLength = 16;
-// 10.79.0.0/16 and upwards.
-constexpr unsigned kFirstSecondByte = 79;
-constexpr unsigned kLastSecondByte = 119;
 constexpr std::uint32_t kLargestMtu = 1500;
 
 struct Network {
@@ -65,27 +63,18 @@ struct Network {
   std::uint32_t mtu = 0;
   std::uint32_t last_address = 0;
 
-  [[nodiscard]] std::uint32_t gateway() const { return subnet.ipv4() + 1; }
+  [[nodiscard]] netlink::IpPrefix gateway() const {
+    return netlink::IpPrefix::from_ipv4(subnet.ipv4() + 1, subnet.length());
+  }
+
+  [[nodiscard]] Bridge plan() const { return {.name = bridge, .gateway = gateway(), .mtu = mtu}; }
 };
 
-/// Locally administered, made of the address: neighbours' caches stay right when an address is used
-/// again.
-netlink::MacAddress mac_of(std::uint32_t address) {
-  return {0x02,
-          0x00,
-          static_cast<std::uint8_t>(address >> 24U),
-          static_cast<std::uint8_t>(address >> 16U),
-          static_cast<std::uint8_t>(address >> 8U),
-          static_cast<std::uint8_t>(address)};
-}
-
-std::string interface_of(std::uint32_t address) { return fmt::format("bh{:08x}", address); }
-
-Guest guest_of(std::uint32_t address) {
-  return {.interface = interface_of(address),
-          .mac = mac_of(address),
-          .address = netlink::IpPrefix::from_ipv4(address, 32)};
-}
+/// An address that this process holds and nobody else on this machine.
+struct Claim {
+  std::uint32_t address = 0;
+  os::UniqueFd tap;
+};
 
 /// The smallest MTU of a default route's link: what leaves must fit there.
 Result<std::uint32_t> outward_mtu(netlink::Socket& route) {
@@ -104,62 +93,21 @@ Result<std::uint32_t> outward_mtu(netlink::Socket& route) {
   return mtu;
 }
 
-/// A /16 that nothing on this host uses.
-Result<netlink::IpPrefix> free_subnet(netlink::Socket& route) {
-  std::vector<netlink::IpPrefix> used;
-  for (const auto& entry : BH_TRY(netlink::list_routes(route))) {
-    if (entry.destination && entry.destination->length() > 0) {
-      used.push_back(*entry.destination);
-    }
-  }
-  for (const auto& entry : BH_TRY(netlink::list_addresses(route))) {
-    used.push_back(entry.address);
-  }
-  for (unsigned byte = kFirstSecondByte; byte <= kLastSecondByte; ++byte) {
-    const auto candidate =
-        netlink::IpPrefix::from_ipv4((10U << 24U) | (byte << 16U), kPrefixLength);
-    if (std::ranges::none_of(used, [&](const auto& other) { return other.overlaps(candidate); })) {
-      return candidate;
-    }
-  }
-  return fail(ErrorCode::ResourceExhausted,
-              "no free network from 10.{}.0.0/16 to 10.{}.0.0/16: routes use them all",
-              kFirstSecondByte, kLastSecondByte);
-}
-
-/// The network of the bridge's address, when it is one that we would have given it.
-Result<std::optional<netlink::IpPrefix>> subnet_of_bridge(netlink::Socket& route,
-                                                          std::string_view name) {
-  const auto bridge = BH_TRY(netlink::find_link(route, name));
-  if (!bridge) {
-    return std::nullopt;
-  }
-  for (const auto& entry : BH_TRY(netlink::list_addresses(route))) {
-    if (entry.link_index == bridge->index && entry.address.family() == AF_INET &&
-        entry.address.length() == kPrefixLength && (entry.address.ipv4() & 0xffffU) == 1) {
-      return netlink::IpPrefix::from_ipv4(entry.address.ipv4() & 0xffff0000U, kPrefixLength);
-    }
-  }
-  return std::nullopt;
-}
-
-Result<> write_sysctl(const std::string& path, std::string_view value) {
-  const os::UniqueFd fd = BH_TRY(os::open_file(path, O_WRONLY));
-  return os::write_all(fd.get(), as_bytes(value)).context(path);
+Result<> disable_ipv6(const std::string& interface) {
+  const os::UniqueFd fd =
+      BH_TRY(os::open_file("/proc/sys/net/ipv6/conf/" + interface + "/disable_ipv6", O_WRONLY));
+  return os::write_all(fd.get(), as_bytes(std::string_view("1")));
 }
 
 }  // namespace
 
 struct Networks::State {
-  std::string lock_path;
   db::Database database;
-  std::optional<netlink::Socket> route;
-  std::optional<netlink::Socket> netfilter;
+  std::optional<Kernel> kernel;
 
   Result<> connect() {
-    if (!route) {
-      route = BH_TRY(netlink::Socket::open(netlink::Protocol::Route));
-      netfilter = BH_TRY(netlink::Socket::open(netlink::Protocol::Netfilter));
+    if (!kernel) {
+      kernel = BH_TRY(Kernel::open());
     }
     return {};
   }
@@ -174,9 +122,10 @@ struct Networks::State {
   }
 
   static Result<Network> read(const db::Statement& row) {
+    const auto subnet = BH_TRY(netlink::IpPrefix::parse(row.text(2)));
     return Network{.name = row.text(0),
                    .bridge = row.text(1),
-                   .subnet = BH_TRY(netlink::IpPrefix::parse(row.text(2))),
+                   .subnet = subnet,
                    .mtu = static_cast<std::uint32_t>(row.integer(3)),
                    .last_address = static_cast<std::uint32_t>(row.integer(4))};
   }
@@ -191,62 +140,63 @@ struct Networks::State {
     return networks;
   }
 
-  /// The default network is written down the first time that it is asked for.
-  Result<Network> find_or_create(std::string_view name) {
-    if (auto found = BH_TRY(find(name))) {
-      return *std::move(found);
+  /// The network and its bridge's index; both are there already but for the first container since
+  /// the last boot, or when somebody took something away.
+  Result<std::pair<Network, std::uint32_t>> prepare(std::string_view name) {
+    if (const auto network = BH_TRY(find(name))) {
+      if (const auto index = BH_TRY(find_whole_bridge(*kernel, network->plan()))) {
+        return std::pair(*network, *index);
+      }
+    } else if (name != kDefaultNetwork) {
+      return fail(ErrorCode::NotFound, "not found");
     }
-    if (name != kDefaultNetwork) {
-      return fail(ErrorCode::NotFound, "network {}: not found", quote(name));
+    const auto lock = BH_TRY(lock_network_namespace());
+    const auto network = BH_TRY(settle(name));
+    // Another process may have made it meanwhile.
+    auto index = BH_TRY(find_whole_bridge(*kernel, network.plan()));
+    if (!index) {
+      index = BH_TRY(build_bridge(*kernel, network.plan()));
     }
-    auto transaction = BH_TRY(db::Transaction::begin(database));
-    if (auto found = BH_TRY(find(name))) {
-      return *std::move(found);
+    return std::pair(network, *index);
+  }
+
+  /// The network as it is to be. The bridge that is there, made for whatever run directory,
+  /// decides; else what is written down; else a free subnet.
+  Result<Network> settle(std::string_view name) {
+    const auto known = BH_TRY(find(name));
+    const std::string bridge = known ? known->bridge : std::string(kDefaultBridge);
+    const auto link = BH_TRY(netlink::find_link(kernel->route, bridge));
+    std::optional<netlink::IpPrefix> gateway;
+    if (link) {
+      gateway = BH_TRY(
+          gateway_of(*kernel, *link, known ? std::optional(known->gateway()) : std::nullopt));
     }
-    // A bridge that outlived the database (a run directory that was wiped) keeps its subnet.
-    const auto kept = BH_TRY(subnet_of_bridge(*route, kDefaultBridge));
-    Network network{.name = std::string(name),
-                    .bridge = std::string(kDefaultBridge),
-                    .subnet = kept ? *kept : BH_TRY(free_subnet(*route)),
-                    .mtu = BH_TRY(outward_mtu(*route)),
-                    .last_address = 0};
-    network.last_address = network.gateway();
-    auto insert = BH_TRY(database.prepare("INSERT INTO networks VALUES (?, ?, ?, ?, ?)"));
-    BH_TRY(insert.bind(1, network.name)
-               .bind(2, network.bridge)
-               .bind(3, network.subnet.text())
-               .bind(4, std::int64_t{network.mtu})
-               .bind(5, std::int64_t{network.last_address})
-               .run());
-    BH_TRY(std::move(transaction).commit());
+    if (known && (!gateway || *gateway == known->gateway())) {
+      return *known;
+    }
+    Network network{.name = std::string(name), .bridge = bridge, .subnet = {}};
+    if (gateway) {
+      network.subnet = netlink::IpPrefix::from_ipv4(gateway->ipv4() - 1, gateway->length());
+      network.mtu = link->mtu;
+    } else {
+      network.subnet = BH_TRY(free_subnet(kernel->route));
+      network.mtu = BH_TRY(outward_mtu(kernel->route));
+    }
+    network.last_address = network.gateway().ipv4();
+    BH_TRY(write(network));
     return network;
   }
 
-  /// The bridge's index. It is there already but for the first container since the last boot.
-  Result<std::uint32_t> ensure_bridge(const Network& network) {
-    if (const auto link = BH_TRY(netlink::find_link(*route, network.bridge)); link && link->is_up) {
-      return link->index;
-    }
-    const auto lock = BH_TRY(os::FileLock::acquire(lock_path));
-    auto link = BH_TRY(netlink::find_link(*route, network.bridge));
-    if (!link) {
-      BH_TRY(netlink::create_bridge(*route, network.bridge, mac_of(network.gateway())));
-      link = BH_TRY(netlink::find_link(*route, network.bridge));
-      if (!link) {
-        return fail(ErrorCode::Unavailable, "bridge {}: gone as soon as made", network.bridge);
-      }
-    }
-    const auto gateway = netlink::IpPrefix::from_ipv4(network.gateway(), network.subnet.length());
-    auto added = netlink::add_address(*route, link->index, gateway);
-    if (!added && added.error().code() != ErrorCode::AlreadyExists) {
-      return added.error();
-    }
-    BH_TRY(write_sysctl("/proc/sys/net/ipv4/ip_forward", "1")
-               .context("forwarding is off and cannot be switched on"));
-    BH_TRY(install_rules());
-    // Last: a bridge that is up is one that is complete.
-    BH_TRY(netlink::change_link(*route, link->index, {.up = true, .mtu = network.mtu}));
-    return link->index;
+  Result<> write(const Network& network) {
+    auto insert = BH_TRY(database.prepare(
+        "INSERT INTO networks VALUES (?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
+        "subnet = excluded.subnet, mtu = excluded.mtu, last_address = excluded.last_address"));
+    return insert.bind(1, network.name)
+        .bind(2, network.bridge)
+        .bind(3, network.subnet.text())
+        .bind(4, std::int64_t{network.mtu})
+        .bind(5, std::int64_t{network.last_address})
+        .run();
   }
 
   Result<std::vector<std::uint32_t>> leased(std::string_view network) {
@@ -260,93 +210,108 @@ struct Networks::State {
     return addresses;
   }
 
-  Result<> install_rules() {
-    std::vector<netlink::IpPrefix> subnets;
-    std::vector<Guest> guests;
-    for (const Network& network : BH_TRY(all())) {
-      subnets.push_back(network.subnet);
-      for (const std::uint32_t address : BH_TRY(leased(network.name))) {
-        guests.push_back(guest_of(address));
-      }
+  Result<std::optional<std::uint32_t>> address_of(const std::string& owner) {
+    auto select = BH_TRY(database.prepare("SELECT address FROM leases WHERE owner = ?"));
+    if (!BH_TRY(select.bind(1, owner).step())) {
+      return std::nullopt;
     }
-    return install_firewall(subnets, guests);
+    return static_cast<std::uint32_t>(select.integer(0));
   }
 
-  /// The next free address behind the last one leased, from the beginning again at the end.
-  Result<std::uint32_t> lease(const Network& network, const std::string& owner) {
-    auto transaction = BH_TRY(db::Transaction::begin(database));
-    auto last = BH_TRY(database.prepare("SELECT last_address FROM networks WHERE name = ?"));
-    if (!BH_TRY(last.bind(1, network.name).step())) {
-      return fail(ErrorCode::NotFound, "network {}: not found", network.name);
-    }
+  /// The next free address behind the last one leased, from the beginning again at the end. The
+  /// database knows this run directory's leases only; the kernel's set of guests and its names of
+  /// TAPs are one for the machine, and they decide.
+  Result<Claim> claim(const Network& network) {
     const auto in_use = BH_TRY(leased(network.name));
-    const std::uint32_t first = network.gateway() + 1;
+    const std::uint32_t first = network.gateway().ipv4() + 1;
     const std::uint32_t count = (1U << (32U - network.subnet.length())) - 3;  // without broadcast
-    const std::uint32_t start = static_cast<std::uint32_t>(last.integer(0)) + 1 - first;
-    std::optional<std::uint32_t> address;
-    for (std::uint32_t i = 0; i < count && !address; ++i) {
-      const std::uint32_t candidate = first + (start + i) % count;
-      if (!std::ranges::binary_search(in_use, candidate)) {
-        address = candidate;
+    const std::uint32_t start = network.last_address + 1 - first;
+    for (std::uint32_t i = 0; i < count; ++i) {
+      const std::uint32_t address = first + (start + i) % count;
+      const Guest guest = guest_of(address);
+      if (std::ranges::binary_search(in_use, address) ||
+          !BH_TRY(admit_guest(kernel->netfilter, guest))) {
+        continue;
+      }
+      auto tap = os::create_tap(guest.interface);
+      if (tap) {
+        return Claim{.address = address, .tap = *std::move(tap)};
+      }
+      std::ignore = expel_guest(kernel->netfilter, guest);
+      if (tap.error().code() != ErrorCode::AlreadyExists) {
+        return std::move(tap).error();
       }
     }
-    if (!address) {
-      return fail(ErrorCode::ResourceExhausted, "network {}: all {} addresses are in use",
-                  network.name, count);
-    }
-    last.reset();
+    return fail(ErrorCode::ResourceExhausted, "all {} addresses are in use", count);
+  }
+
+  Result<> record(const Network& network, std::uint32_t address, const std::string& owner) {
+    auto transaction = BH_TRY(db::Transaction::begin(database));
     auto insert = BH_TRY(database.prepare("INSERT INTO leases VALUES (?, ?, ?)"));
-    auto inserted =
-        insert.bind(1, network.name).bind(2, std::int64_t{*address}).bind(3, owner).run();
-    if (!inserted) {
-      return inserted.error().code() == ErrorCode::AlreadyExists
-                 ? fail(ErrorCode::AlreadyExists, "network {}: {} has an address already",
-                        network.name, owner)
-                 : inserted.error();
-    }
+    BH_TRY(insert.bind(1, network.name).bind(2, std::int64_t{address}).bind(3, owner).run());
     auto update = BH_TRY(database.prepare("UPDATE networks SET last_address = ? WHERE name = ?"));
-    BH_TRY(update.bind(1, std::int64_t{*address}).bind(2, network.name).run());
-    BH_TRY(std::move(transaction).commit());
-    return *address;
+    BH_TRY(update.bind(1, std::int64_t{address}).bind(2, network.name).run());
+    return std::move(transaction).commit();
   }
 
-  Result<Attachment> plug_in(const Network& network, std::uint32_t bridge, std::uint32_t address) {
-    const Guest guest = guest_of(address);
-    Attachment attachment{
-        .network = network.name,
-        .interface = guest.interface,
-        .tap = BH_TRY(create_tap(guest.interface)),
-        .mac_address = netlink::format_mac(guest.mac),
-        .address = guest.address.address_text(),
-        .prefix_length = network.subnet.length(),
-        .gateway = netlink::IpPrefix::from_ipv4(network.gateway(), 32).address_text(),
-        .mtu = network.mtu};
+  /// A lease of the same owner that is left from a crash is given back. One whose TAP is there is
+  /// in use.
+  Result<> give_back_stale(const std::string& owner) {
+    const auto address = BH_TRY(address_of(owner));
+    if (!address) {
+      return {};
+    }
+    if (BH_TRY(netlink::find_link(kernel->route, guest_of(*address).interface))) {
+      return fail(ErrorCode::AlreadyExists, "{} has an address already", owner);
+    }
+    return release(owner, *address);
+  }
+
+  Result<> plug_in(const std::string& interface, std::uint32_t mtu, std::uint32_t bridge) {
     // The host itself has nothing to say on a guest's port: no IPv6 autoconfiguration there.
-    std::ignore = write_sysctl("/proc/sys/net/ipv6/conf/" + guest.interface + "/disable_ipv6", "1");
-    const auto link = BH_TRY(netlink::find_link(*route, guest.interface));
+    std::ignore = disable_ipv6(interface);
+    const auto link = BH_TRY(netlink::find_link(kernel->route, interface));
     if (!link) {
-      return fail(ErrorCode::Unavailable, "TAP {}: gone as soon as made", guest.interface);
+      return fail(ErrorCode::Unavailable, "TAP {}: gone as soon as made", interface);
     }
-    auto admitted = admit_guest(*netfilter, guest);
-    if (!admitted && admitted.error().code() == ErrorCode::NotFound) {
-      // Somebody flushed the rules.
-      const auto lock = BH_TRY(os::FileLock::acquire(lock_path));
-      admitted = install_rules();
-    }
-    BH_TRY(std::move(admitted));
-    BH_TRY(netlink::change_link(*route, link->index,
-                                {.up = true, .mtu = network.mtu, .controller = bridge}));
-    return attachment;
+    return netlink::change_link(kernel->route, link->index,
+                                {.up = true, .mtu = mtu, .controller = bridge});
   }
 
-  Result<> release(std::uint32_t address) {
+  Result<> release(const std::string& owner, std::uint32_t address) {
     BH_TRY(connect());
-    auto expelled = expel_guest(*netfilter, guest_of(address));
+    // The rule goes before the lease: the address's next owner must not lose the rule it just made.
+    auto expelled = expel_guest(kernel->netfilter, guest_of(address));
     // Without the tables there is nothing to be taken out of.
     if (!expelled && expelled.error().code() != ErrorCode::NotFound) {
       return expelled;
     }
-    return {};
+    auto remove = BH_TRY(database.prepare("DELETE FROM leases WHERE owner = ?"));
+    return remove.bind(1, owner).run();
+  }
+
+  Result<Attachment> attach(std::string_view name, const std::string& owner) {
+    BH_TRY(connect());
+    const auto [network, bridge] = BH_TRY(prepare(name));
+    BH_TRY(give_back_stale(owner));
+    auto claimed = BH_TRY(claim(network));
+    const Guest guest = guest_of(claimed.address);
+    if (auto recorded = record(network, claimed.address, owner); !recorded) {
+      std::ignore = expel_guest(kernel->netfilter, guest);
+      return std::move(recorded).error();
+    }
+    if (auto plugged = plug_in(guest.interface, network.mtu, bridge); !plugged) {
+      std::ignore = release(owner, claimed.address);
+      return std::move(plugged).error();
+    }
+    return Attachment{.network = network.name,
+                      .interface = guest.interface,
+                      .tap = std::move(claimed.tap),
+                      .mac_address = netlink::format_mac(guest.mac),
+                      .address = guest.address.address_text(),
+                      .prefix_length = network.subnet.length(),
+                      .gateway = network.gateway().address_text(),
+                      .mtu = network.mtu};
   }
 };
 
@@ -361,36 +326,26 @@ Result<Networks> Networks::open(const std::string& run_directory) {
   // What a reboot forgets need not survive a power cut.
   db::Database database = BH_TRY(db::Database::open(run_directory + "/network.db", kSchema,
                                                     {.durability = db::Durability::Normal}));
-  return Networks(std::unique_ptr<State>(new State{.lock_path = run_directory + "/network.lock",
-                                                   .database = std::move(database),
-                                                   .route = std::nullopt,
-                                                   .netfilter = std::nullopt}));
+  return Networks(
+      std::unique_ptr<State>(new State{.database = std::move(database), .kernel = std::nullopt}));
 }
 
 Result<Attachment> Networks::attach(std::string_view name, const std::string& owner) {
-  BH_TRY(state_->connect());
-  const Network network = BH_TRY(state_->find_or_create(name));
-  const std::uint32_t bridge =
-      BH_TRY(state_->ensure_bridge(network).context("network " + network.name));
-  const std::uint32_t address = BH_TRY(state_->lease(network, owner));
-  auto attachment = state_->plug_in(network, bridge, address).context("network " + network.name);
-  if (!attachment) {
-    std::ignore = detach(owner);
+  auto attachment = state_->attach(name, owner);
+  if (attachment) {
+    return attachment;
   }
-  return attachment;
+  if (attachment.error().code() == ErrorCode::PermissionDenied) {
+    return fail(ErrorCode::PermissionDenied,
+                "network {}: {}; a container's network needs root: use sudo, or --network none",
+                quote(name), attachment.error().message());
+  }
+  return std::move(attachment).context("network " + quote(name));
 }
 
 Result<> Networks::detach(const std::string& owner) {
-  auto select = BH_TRY(state_->database.prepare("SELECT address FROM leases WHERE owner = ?"));
-  if (!BH_TRY(select.bind(1, owner).step())) {
-    return {};
-  }
-  const auto address = static_cast<std::uint32_t>(select.integer(0));
-  select.reset();
-  // The rule goes before the lease: the address's next owner must not lose the rule it just made.
-  BH_TRY(state_->release(address));
-  auto remove = BH_TRY(state_->database.prepare("DELETE FROM leases WHERE owner = ?"));
-  return remove.bind(1, owner).run();
+  const auto address = BH_TRY(state_->address_of(owner));
+  return address ? state_->release(owner, *address) : Result<>();
 }
 
 Result<> Networks::reap(const std::function<bool(const std::string& owner)>& is_alive) {
@@ -401,23 +356,29 @@ Result<> Networks::reap(const std::function<bool(const std::string& owner)>& is_
       owners.push_back(select.text(0));
     }
   }
+  Result<> first_failure;
   for (const std::string& owner : owners) {
-    if (!is_alive(owner)) {
-      BH_TRY(detach(owner));
+    if (is_alive(owner)) {
+      continue;
+    }
+    // One that cannot be given back must not keep the others.
+    if (auto detached = detach(owner); !detached && first_failure) {
+      first_failure = std::move(detached).context(owner);
     }
   }
-  return {};
+  return first_failure;
 }
 
 Result<std::vector<NetworkInfo>> Networks::list() {
   std::vector<NetworkInfo> list;
   for (const Network& network : BH_TRY(state_->all())) {
+    const auto leased = BH_TRY(state_->leased(network.name));
     list.push_back({.name = network.name,
                     .bridge = network.bridge,
                     .subnet = network.subnet.text(),
-                    .gateway = netlink::IpPrefix::from_ipv4(network.gateway(), 32).address_text(),
+                    .gateway = network.gateway().address_text(),
                     .mtu = network.mtu,
-                    .leases = BH_TRY(state_->leased(network.name)).size()});
+                    .leases = leased.size()});
   }
   return list;
 }

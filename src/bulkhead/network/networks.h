@@ -40,8 +40,9 @@ struct NetworkInfo {
 };
 
 /// The machine's bridge networks: addresses are leased from a database in the run directory (a
-/// reboot frees them), bridge and firewall tables are made when first needed. Any number of
-/// processes at once. One thread.
+/// reboot frees them), bridge and firewall tables are made when first needed, and again when
+/// somebody took them away. Any number of processes and run directories at once: they share the
+/// bridge, and no address is leased twice in one network namespace. One thread.
 ///
 /// A container may send only what bears its own MAC and IP address: each TAP's triple is an element
 /// of a set of the bridge table. Leaving packets are translated to the host's address; nobody
@@ -57,16 +58,18 @@ class Networks {
   Networks& operator=(const Networks&) = delete;
   ~Networks();
 
-  /// Leases an address to `owner` and makes its TAP. An owner has one lease at most.
+  /// Leases an address to `owner` and makes its TAP. An owner has one lease at most; one that it
+  /// left behind when it crashed is replaced.
   /// Errors: NotFound for an unknown network, AlreadyExists, ResourceExhausted when no address is
-  /// free, PermissionDenied, Unsupported when the host has no bridges, TAPs or nftables.
+  /// free, FailedPrecondition when a link of somebody else has the bridge's name,
+  /// PermissionDenied, Unsupported when the host has no bridges, TAPs or nftables.
   Result<Attachment> attach(std::string_view network, const std::string& owner);
 
   /// Gives the address back. Nothing leased is fine.
   Result<> detach(const std::string& owner);
 
   /// Gives back what owners hold who are not alive. An owner that is starting must count as alive
-  /// before it attaches.
+  /// before it attaches. Goes on after a failure, and returns the first.
   Result<> reap(const std::function<bool(const std::string& owner)>& is_alive);
 
   /// Networks that are in use or were since the last boot.
