@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -30,8 +31,21 @@ struct Finalizer {
   void operator()(sqlite3_stmt* statement) const { ::sqlite3_finalize(statement); }
 };
 
-ErrorCode code_of(int result) {
-  switch (result & 0xff) {
+ErrorCode code_of_constraint(int extended) {
+  switch (extended) {
+    case SQLITE_CONSTRAINT_PRIMARYKEY:
+    case SQLITE_CONSTRAINT_ROWID:
+    case SQLITE_CONSTRAINT_UNIQUE:
+      return ErrorCode::AlreadyExists;
+    case SQLITE_CONSTRAINT_FOREIGNKEY:
+      return ErrorCode::FailedPrecondition;
+    default:
+      return ErrorCode::Invalid;
+  }
+}
+
+ErrorCode code_of(int extended) {
+  switch (extended & 0xff) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return ErrorCode::Unavailable;
@@ -46,8 +60,9 @@ ErrorCode code_of(int result) {
     case SQLITE_CANTOPEN:
       return ErrorCode::PermissionDenied;
     case SQLITE_CONSTRAINT:
-      return ErrorCode::AlreadyExists;
+      return code_of_constraint(extended);
     case SQLITE_NOMEM:
+    case SQLITE_TOOBIG:
       return ErrorCode::ResourceExhausted;
     default:
       return ErrorCode::Io;
@@ -55,10 +70,11 @@ ErrorCode code_of(int result) {
 }
 
 Error failure(sqlite3* handle, std::string_view what) {
-  // A write-ahead file on a full disk fails as an I/O error whose cause is in errno.
+  // What the operating system refused has its cause in errno: no file, no descriptor, a full disk.
   const int os_error = ::sqlite3_system_errno(handle);
   const int result = ::sqlite3_extended_errcode(handle);
-  if ((result & 0xff) == SQLITE_IOERR && os_error != 0) {
+  const int primary = result & 0xff;
+  if ((primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN) && os_error != 0) {
     return Error::from_errno(os_error, what);
   }
   return {code_of(result), fmt::format("{}: {}", what, ::sqlite3_errmsg(handle))};
@@ -69,9 +85,16 @@ Error failure(sqlite3* handle, std::string_view what) {
 struct Statement::State {
   std::unique_ptr<sqlite3_stmt, Finalizer> statement;
   std::string path;
+  std::optional<Error> bind_failure;  ///< of the first parameter that could not be bound
 
   [[nodiscard]] Error failure() const {
     return db::failure(::sqlite3_db_handle(statement.get()), path);
+  }
+
+  void bound(int result) {
+    if (result != SQLITE_OK && !bind_failure) {
+      bind_failure = failure();
+    }
   }
 };
 
@@ -82,23 +105,27 @@ Statement& Statement::operator=(Statement&& other) noexcept = default;
 Statement::~Statement() = default;
 
 Statement& Statement::bind(int parameter, std::int64_t value) {
-  ::sqlite3_bind_int64(state_->statement.get(), parameter, value);
+  state_->bound(::sqlite3_bind_int64(state_->statement.get(), parameter, value));
   return *this;
 }
 
 Statement& Statement::bind(int parameter, std::string_view value) {
-  ::sqlite3_bind_text64(state_->statement.get(), parameter, value.data(), value.size(),
-                        SQLITE_TRANSIENT,  // NOLINT: SQLite's own cast
-                        SQLITE_UTF8);
+  state_->bound(::sqlite3_bind_text64(state_->statement.get(), parameter, value.data(),
+                                      value.size(),
+                                      SQLITE_TRANSIENT,  // NOLINT: SQLite's own cast
+                                      SQLITE_UTF8));
   return *this;
 }
 
 Statement& Statement::bind_null(int parameter) {
-  ::sqlite3_bind_null(state_->statement.get(), parameter);
+  state_->bound(::sqlite3_bind_null(state_->statement.get(), parameter));
   return *this;
 }
 
 Result<bool> Statement::step() {
+  if (state_->bind_failure) {
+    return *state_->bind_failure;
+  }
   const int result = ::sqlite3_step(state_->statement.get());
   if (result == SQLITE_ROW) {
     return true;
@@ -121,6 +148,7 @@ Result<> Statement::run() {
 void Statement::reset() {
   ::sqlite3_reset(state_->statement.get());
   ::sqlite3_clear_bindings(state_->statement.get());
+  state_->bind_failure.reset();
 }
 
 std::int64_t Statement::integer(int column) const {
@@ -172,11 +200,24 @@ Result<Database> Database::open(const std::string& path,
   }
   ::sqlite3_busy_timeout(handle, static_cast<int>(options.busy_timeout.count()));
   Database database(std::move(state));
-  BH_TRY(database.execute("PRAGMA journal_mode=WAL; PRAGMA foreign_keys=ON;"));
+  BH_TRY(database.use_write_ahead_log());
+  BH_TRY(database.execute("PRAGMA foreign_keys=ON"));
   BH_TRY(database.execute(options.durability == Durability::Full ? "PRAGMA synchronous=FULL"
                                                                  : "PRAGMA synchronous=NORMAL"));
   BH_TRY(database.migrate(migrations));
   return database;
+}
+
+Result<> Database::use_write_ahead_log() {
+  Statement statement = BH_TRY(prepare("PRAGMA journal_mode=WAL"));
+  BH_TRY(statement.step());
+  // SQLite answers with the mode that it got, which is another on file systems without shared
+  // memory.
+  if (const std::string mode = statement.text(0); mode != "wal") {
+    return fail(ErrorCode::Unsupported, "{}: stays in journal mode {}, needs a local file system",
+                state_->path, mode);
+  }
+  return {};
 }
 
 Result<> Database::migrate(std::span<const std::string_view> migrations) {

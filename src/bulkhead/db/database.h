@@ -26,6 +26,7 @@ class Statement {
   Statement& operator=(const Statement&) = delete;
   ~Statement();
 
+  /// What cannot be bound is the next step's error.
   Statement& bind(int parameter, std::int64_t value);
   Statement& bind(int parameter, std::string_view value);
   Statement& bind_null(int parameter);
@@ -65,11 +66,13 @@ struct Options {
 
 /// A connection to a database file in write-ahead mode.
 /// Errors of everything here: Unavailable (another process held it past the timeout), NoSpace,
-/// Corrupt, PermissionDenied, AlreadyExists (a constraint), Io.
+/// Corrupt, PermissionDenied, AlreadyExists (a key is there), FailedPrecondition (a foreign key),
+/// Invalid (another constraint), Io, or what the operating system said.
 class Database {
  public:
   /// Makes the file (0600) if absent. `migrations[n]` brings the schema from version n to n + 1; a
-  /// file from a later version than there are migrations is FailedPrecondition.
+  /// file from a later version than there are migrations is FailedPrecondition, one on a file
+  /// system that cannot hold a write-ahead log Unsupported.
   static Result<Database> open(const std::string& path,
                                std::span<const std::string_view> migrations,
                                const Options& options = {});
@@ -93,6 +96,7 @@ class Database {
   struct State;
 
   explicit Database(std::unique_ptr<State> state);
+  Result<> use_write_ahead_log();
   Result<> migrate(std::span<const std::string_view> migrations);
 
   std::unique_ptr<State> state_;

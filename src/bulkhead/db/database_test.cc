@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdlib>
 #include <string>
 #include <string_view>
@@ -60,12 +61,45 @@ TEST_F(DatabaseTest, BindsAndReadsBack) {
   EXPECT_THAT(select->step(), IsOkAnd(false));
 }
 
-TEST_F(DatabaseTest, AConstraintIsAlreadyExists) {
-  auto database = Database::open(path(), kFirst);
+TEST_F(DatabaseTest, ConstraintsAreToldApart) {
+  constexpr std::array<std::string_view, 1> kConstrained = {
+      "CREATE TABLE t (k TEXT PRIMARY KEY, v INTEGER UNIQUE);"
+      "CREATE TABLE u (k TEXT REFERENCES t (k), v INTEGER NOT NULL CHECK (v > 0))"};
+  auto database = Database::open(path(), kConstrained);
   ASSERT_THAT(database, IsOk());
   EXPECT_THAT(database->execute("INSERT INTO t VALUES ('a', 1)"), IsOk());
   EXPECT_THAT(database->execute("INSERT INTO t VALUES ('a', 2)"),
               IsError(ErrorCode::AlreadyExists));
+  EXPECT_THAT(database->execute("INSERT INTO t VALUES ('b', 1)"),
+              IsError(ErrorCode::AlreadyExists));
+  EXPECT_THAT(database->execute("INSERT INTO u VALUES ('b', 1)"),
+              IsError(ErrorCode::FailedPrecondition));
+  EXPECT_THAT(database->execute("INSERT INTO u VALUES ('a', NULL)"), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(database->execute("INSERT INTO u VALUES ('a', 0)"), IsError(ErrorCode::Invalid));
+}
+
+TEST_F(DatabaseTest, AParameterThatIsNotThereFailsTheStep) {
+  auto database = Database::open(path(), kFirst);
+  ASSERT_THAT(database, IsOk());
+  auto insert = database->prepare("INSERT INTO t VALUES (?, 1)");
+  ASSERT_THAT(insert, IsOk());
+  EXPECT_FALSE(insert->bind(1, "a").bind(2, "b").run().has_value());
+  EXPECT_EQ(count(*database), 0);
+  EXPECT_THAT(insert->bind(1, "a").run(), IsOk());
+}
+
+TEST_F(DatabaseTest, WhatCannotBeOpenedSaysWhy) {
+  EXPECT_THAT(Database::open(directory_ + "/absent/test.db", kFirst), IsError(ErrorCode::NotFound));
+  ASSERT_THAT(os::make_directories(path()), IsOk());
+  const auto opened = Database::open(path(), kFirst);
+  ASSERT_FALSE(opened.has_value());
+  EXPECT_EQ(opened.error().os_error(), EISDIR) << opened.error().message();
+}
+
+TEST_F(DatabaseTest, AFileThatCannotHaveAWriteAheadLogIsUnsupported) {
+  // In a single process's memory there is no log to share.
+  EXPECT_THAT(Database::open(":memory:", kFirst), IsError(ErrorCode::Unsupported));
+  EXPECT_THAT(os::remove_file(":memory:"), IsOk());
 }
 
 TEST_F(DatabaseTest, ATransactionIsUndoneUnlessCommitted) {
