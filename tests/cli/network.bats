@@ -56,8 +56,8 @@ teardown() { remove_all; }
 @test "--network none has loopback only" {
   run bulkhead run --rm --network none "$BUSYBOX" sh -c 'ip -o link | cut -d: -f2; ping -c 1 127.0.0.1 >/dev/null && echo lo-works'
   [ "$status" -eq 0 ]
-  [[ "$output" != *eth0* ]]
-  [[ "$output" == *lo-works* ]]
+  [ "$output" = " lo
+lo-works" ]
 }
 
 @test "an unknown network: 125 and its name" {

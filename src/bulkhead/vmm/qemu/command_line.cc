@@ -163,7 +163,8 @@ Result<> check_kernel_arguments(const std::vector<std::string>& arguments) {
 std::string kernel_command_line(const MachinePlan& plan) {
   // hvc0: the virtio console. A panic reboots at once, which ends the machine (-no-reboot);
   // reboot=t (triple fault) is what a machine without ACPI and keyboard controller understands.
-  std::string line = "console=hvc0 quiet panic=-1 reboot=t";
+  // No link in the container that nobody asked for.
+  std::string line = "console=hvc0 quiet panic=-1 reboot=t dummy.numdummies=0";
   if (plan.accelerator == Accelerator::Tcg) {
     // An emulated processor speculates nothing, patching for one processor costs more than it
     // gains, and nothing in a microvm tells the rate of its time stamp counter, which is the
