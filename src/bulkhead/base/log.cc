@@ -71,7 +71,9 @@ void write(Level level, std::string_view line) {
   if (logger().sink) {
     logger().sink(level, text);
   } else {
-    fmt::print(stderr, "{}: {}\n", to_string(level), text);
+    // Not fmt::print(): it throws when nobody reads.
+    const std::string whole = fmt::format("{}: {}\n", to_string(level), text);
+    std::fwrite(whole.data(), 1, whole.size(), stderr);
   }
 }
 

@@ -86,25 +86,26 @@ Result<> stop_one(const runtime::ContainerStore& store, const StoredContainer& c
   if (!store.has_shim(container.record.id)) {
     return {};  // ended already: what was wanted
   }
-  auto session = BH_TRY(talk_to(store, container));
-  const auto asked = send_signal(*session, container, stop_signal_of(container.record));
+  const auto connected = talk_to(store, container);
+  if (!connected) {
+    // It may be ending by itself just now.
+    return store.wait_for_end(container.record.id, kTeardown) ? Result<>() : connected.error();
+  }
+  Session& session = **connected;
+  const auto asked = send_signal(session, container, stop_signal_of(container.record));
   if (!asked && asked.error().code() != ErrorCode::FailedPrecondition) {
     return asked;
   }
   // A timeout of 0 would be none at all.
   const auto patience = std::max<std::chrono::nanoseconds>(timeout, std::chrono::milliseconds(1));
-  if (asked && !BH_TRY(ends_within(*session, container, patience))) {
-    const auto killed = send_signal(*session, container, SIGKILL);
+  if (asked && !BH_TRY(ends_within(session, container, patience))) {
+    const auto killed = send_signal(session, container, SIGKILL);
     if (!killed && killed.error().code() != ErrorCode::FailedPrecondition) {
       return killed;
     }
   }
   // Until everything is given back: its state is then final. One that removes itself is gone then.
-  const auto lock = store.lock(container.record.id, kTeardown);
-  if (!lock && lock.error().code() != ErrorCode::NotFound) {
-    return lock.error();
-  }
-  return {};
+  return store.wait_for_end(container.record.id, kTeardown);
 }
 
 Result<> remove_one(runtime::ContainerStore& store, const StoredContainer& container, bool force) {
@@ -133,7 +134,7 @@ Result<std::uint32_t> exit_status_of(runtime::ContainerStore& store,
       }
     }
     // It ended in between, or was killed: the state on disk tells.
-    BH_TRY(store.lock(id, kTeardown));
+    BH_TRY(store.wait_for_end(id, kTeardown));
     BH_TRY(store.reap_dead([](const std::string&) {}));
   }
   return BH_TRY(store.load(id)).state.exit_code;
@@ -142,13 +143,8 @@ Result<std::uint32_t> exit_status_of(runtime::ContainerStore& store,
 }  // namespace
 
 Result<> remove_when_ended(runtime::ContainerStore& store, const std::string& id) {
-  {
-    // Its shim may be about to remove it itself.
-    const auto lock = store.lock(id, kTeardown);
-    if (!lock && lock.error().code() != ErrorCode::NotFound) {
-      return lock.error();
-    }
-  }
+  // Its shim may be about to remove it itself.
+  BH_TRY(store.wait_for_end(id, kTeardown));
   auto removed = store.remove(id);
   if (!removed && removed.error().code() == ErrorCode::NotFound) {
     return {};  // it has removed itself
