@@ -265,6 +265,8 @@ TEST_F(NetworksTest, WhatWasTakenAwayIsMadeAgain) {
            "nft delete table inet bulkhead",
            "nft delete table bridge bulkhead",
            "nft flush ruleset",
+           "nft flush table inet bulkhead",
+           "nft flush chain bridge bulkhead prerouting",
            "sysctl -qw net.ipv4.ip_forward=0",
            "ip addr flush dev bulkhead0",
            "ip link set bulkhead0 down",

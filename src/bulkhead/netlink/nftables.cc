@@ -122,17 +122,6 @@ Result<ChainRule> parse_rule(const Message& message) {
   return rule;
 }
 
-Result<bool> table_exists(Socket& netfilter, std::uint8_t family, std::string_view table) {
-  MessageBuilder message = nft_message(NFT_MSG_GETTABLE, 0, family);
-  message.text(NFTA_TABLE_NAME, table);
-  const auto answer =
-      netfilter.query(std::move(message), "find nftables table " + std::string(table));
-  if (!answer && answer.error().code() != ErrorCode::NotFound) {
-    return answer.error();
-  }
-  return answer.has_value();
-}
-
 Result<std::vector<Chain>> list_chains(Socket& netfilter) {
   const auto answers = BH_TRY(netfilter.dump(
       nft_message(NFT_MSG_GETCHAIN, NLM_F_DUMP, NFPROTO_UNSPEC), "list nftables chains"));
@@ -161,8 +150,12 @@ Result<std::optional<Chain>> find_chain(Socket& netfilter, std::uint8_t family,
 
 Result<std::vector<ChainRule>> list_rules(Socket& netfilter, const Chain& chain) {
   MessageBuilder message = nft_message(NFT_MSG_GETRULE, NLM_F_DUMP, chain.family);
-  message.text(NFTA_RULE_TABLE, chain.table).text(NFTA_RULE_CHAIN, chain.name);
-  const auto answers = netfilter.dump(std::move(message), "list rules of chain " + chain.name);
+  message.text(NFTA_RULE_TABLE, chain.table);
+  if (!chain.name.empty()) {
+    message.text(NFTA_RULE_CHAIN, chain.name);
+  }
+  const auto answers =
+      netfilter.dump(std::move(message), "list rules of " + chain.table + " " + chain.name);
   std::vector<ChainRule> rules;
   if (!answers) {
     if (answers.error().code() == ErrorCode::NotFound) {

@@ -15,8 +15,6 @@
 
 namespace bulkhead::netlink {
 
-Result<bool> table_exists(Socket& netfilter, std::uint8_t family, std::string_view table);
-
 /// What a base chain does with a packet that no rule decides on.
 enum class ChainPolicy : std::uint8_t { Drop, Accept };
 
@@ -42,7 +40,8 @@ struct ChainRule {
   std::string accepted_output;
 };
 
-/// None when the table or the chain is not there.
+/// Of every chain of the table when the chain has no name. None when the table or the chain is not
+/// there.
 Result<std::vector<ChainRule>> list_rules(Socket& netfilter, const Chain& chain);
 
 /// Reads an NFT_MSG_NEWCHAIN. Errors: Corrupt.

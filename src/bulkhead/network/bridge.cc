@@ -98,7 +98,7 @@ Result<std::optional<std::uint32_t>> find_whole_bridge(Kernel& kernel, const Bri
   if (!link || link->kind != "bridge" || !link->is_up ||
       !contains(BH_TRY(ipv4_addresses(kernel.route, link->index)), bridge.gateway) ||
       !BH_TRY(os::read_file(kIpForward)).starts_with('1') ||
-      !BH_TRY(firewall_exists(kernel.netfilter)) ||
+      !BH_TRY(firewall_is_whole(kernel.netfilter)) ||
       !BH_TRY(forwarding_is_open(kernel.netfilter, bridge.name))) {
     return std::nullopt;
   }

@@ -27,6 +27,9 @@ namespace bulkhead::network {
 namespace {
 
 constexpr const char* kTable = "bulkhead";
+/// How many firewall_rules() adds to each table.
+constexpr std::size_t kTranslationRules = 2;
+constexpr std::size_t kGuardRules = 7;
 
 const netlink::NftSet& guest_set() {
   static const netlink::NftSet set{.family = NFPROTO_BRIDGE, .table = kTable, .name = "guests"};
@@ -115,9 +118,11 @@ Result<> install_firewall(const std::string& bridge, const netlink::IpPrefix& su
   return run_nft(firewall_rules(bridge, subnet, guests));
 }
 
-Result<bool> firewall_exists(netlink::Socket& netfilter) {
-  return BH_TRY(netlink::table_exists(netfilter, NFPROTO_INET, kTable)) &&
-         BH_TRY(netlink::table_exists(netfilter, NFPROTO_BRIDGE, kTable));
+Result<bool> firewall_is_whole(netlink::Socket& netfilter) {
+  const netlink::Chain any_of_inet{.family = NFPROTO_INET, .table = kTable};
+  const netlink::Chain any_of_bridge{.family = NFPROTO_BRIDGE, .table = kTable};
+  return BH_TRY(netlink::list_rules(netfilter, any_of_inet)).size() >= kTranslationRules &&
+         BH_TRY(netlink::list_rules(netfilter, any_of_bridge)).size() >= kGuardRules;
 }
 
 Result<> remove_firewall() {

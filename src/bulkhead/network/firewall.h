@@ -17,8 +17,8 @@ namespace bulkhead::network {
 Result<> install_firewall(const std::string& bridge, const netlink::IpPrefix& subnet,
                           const std::vector<Guest>& guests);
 
-/// Whether both tables are there.
-Result<bool> firewall_exists(netlink::Socket& netfilter);
+/// Whether both tables are there with all their rules.
+Result<bool> firewall_is_whole(netlink::Socket& netfilter);
 
 /// Removes both tables. Absent ones are fine.
 Result<> remove_firewall();
