@@ -20,6 +20,7 @@
 #include "bulkhead/cli/environment.h"
 #include "bulkhead/config/paths.h"
 #include "bulkhead/netlink/address.h"
+#include "bulkhead/oci/image_config.h"
 #include "bulkhead/oci/image_process.h"
 #include "bulkhead/oci/reference.h"
 #include "bulkhead/oci/spec.h"
@@ -27,6 +28,8 @@
 #include "bulkhead/os/terminal.h"
 #include "bulkhead/runtime/container_record.h"
 #include "bulkhead/runtime/container_store.h"
+#include "bulkhead/runtime/options.h"
+#include "bulkhead/store/image_record.h"
 #include "bulkhead/store/store.h"
 
 namespace bulkhead::cli {
@@ -77,16 +80,16 @@ Result<store::Image> find_image(const config::Paths& paths, const CreateOptions&
 Result<> set_process(const CreateOptions& options, const oci::ImageConfig& config,
                      oci::Process& process) {
   const bool terminal = options.process.terminal == TerminalMode::Allocate;
-  BH_TRY(oci::apply_image(
-      config,
-      {.entrypoint = options.entrypoint,
-       .arguments = options.arguments,
-       .environment = BH_TRY(collect_environment(options.process.environment_files,
-                                                 options.process.environment, own_environment)),
-       .working_directory = options.process.working_directory,
-       .user = options.process.user,
-       .terminal = terminal},
-      process));
+  auto environment = BH_TRY(collect_environment(options.process.environment_files,
+                                                options.process.environment, own_environment));
+  BH_TRY(oci::apply_image(config,
+                          {.entrypoint = options.entrypoint,
+                           .arguments = options.arguments,
+                           .environment = std::move(environment),
+                           .working_directory = options.process.working_directory,
+                           .user = options.process.user,
+                           .terminal = terminal},
+                          process));
   process.terminal = terminal;
   return {};
 }

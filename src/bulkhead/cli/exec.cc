@@ -4,6 +4,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <tuple>
 #include <utility>
 
 #include <fmt/format.h>
@@ -82,7 +84,8 @@ Result<int> exec(const config::Paths& paths, const ExecOptions& options) {
     return fail(ErrorCode::FailedPrecondition, "container {}: not running", options.container);
   }
   const oci::Process process = BH_TRY(process_of(store, id, options));
-  const ProcessId process_id{.container = id, .exec = BH_TRY(make_id())};
+  std::string exec_id = BH_TRY(make_id());
+  const ProcessId process_id{.container = id, .exec = std::move(exec_id)};
   auto streams = BH_TRY(Streams::make(
       store.paths().container_run(id), process_id.exec.substr(0, 12) + "-",
       {.input = input, .output = !options.detach, .errors = !options.detach && !terminal}));

@@ -60,13 +60,15 @@ Result<std::string> find_disk(const std::string& serial) {
 }
 
 Result<> mount_root(const std::string& base_serial, const std::string& scratch_serial) {
-  BH_TRY(os::mount({.source = BH_TRY(find_disk(base_serial)),
+  const std::string base = BH_TRY(find_disk(base_serial));
+  BH_TRY(os::mount({.source = base,
                     .target = kBaseDirectory,
                     .type = "ext4",
                     .flags = MS_RDONLY | MS_NOATIME})
              .context("base"));
   // The tables of a fresh disk are zero already: no thread need write zeroes over them.
-  BH_TRY(os::mount({.source = BH_TRY(find_disk(scratch_serial)),
+  const std::string scratch = BH_TRY(find_disk(scratch_serial));
+  BH_TRY(os::mount({.source = scratch,
                     .target = kScratchDirectory,
                     .type = "ext4",
                     .flags = MS_NOATIME,

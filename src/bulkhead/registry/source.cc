@@ -52,7 +52,8 @@ class TextReader final : public oci::BlobReader {
 
 Result<std::unique_ptr<Source>> Source::create(const oci::Reference& reference,
                                                Transport transport) {
-  return std::unique_ptr<Source>(new Source(BH_TRY(Client::create(reference, transport))));
+  Client client = BH_TRY(Client::create(reference, transport));
+  return std::unique_ptr<Source>(new Source(std::move(client)));
 }
 
 Result<oci::BlobSource::Resolved> Source::resolve(const oci::Reference& reference) {

@@ -158,8 +158,9 @@ Result<vmm::MachineConfig> Container::machine_config() {
                            .access = vmm::Access::ReadOnly});
   scratch_is_temporary_ = options.scratch_path.empty();
   scratch_path_ = scratch_is_temporary_ ? config_.bundle + "/scratch.ext4" : options.scratch_path;
+  os::UniqueFd scratch = BH_TRY(host_.open_scratch(scratch_path_, options.scratch_bytes));
   machine.disks.push_back({.serial = std::string(kScratchSerial),
-                           .file = BH_TRY(host_.open_scratch(scratch_path_, options.scratch_bytes)),
+                           .file = std::move(scratch),
                            .access = vmm::Access::ReadWrite});
   timing_.mark("scratch");
   if (options.network != "none") {

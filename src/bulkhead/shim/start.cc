@@ -46,7 +46,7 @@ Result<std::string> start(const Arguments& arguments, const std::string& input) 
     return fail(ErrorCode::AlreadyExists, "start: container {} has a shim", arguments.id);
   }
   const std::string socket = directory + "/" + BH_TRY(make_id());
-  const std::string address = "unix://" + socket;
+  std::string address = "unix://" + socket;
   const os::UniqueFd listener = BH_TRY(os::listen_unix(socket));
   // containerd 1.x reads the address from here when it has been restarted.
   BH_TRY(os::replace_file(arguments.bundle + "/address", address, 0600));
@@ -56,7 +56,8 @@ Result<std::string> start(const Arguments& arguments, const std::string& input) 
       !events.empty() && !os::environment_variable("TTRPC_ADDRESS")) {
     environment.push_back("TTRPC_ADDRESS=" + events);
   }
-  std::vector<std::string> command = {BH_TRY(os::program_directory()) + "/" + runtime::kShimProgram,
+  const std::string programs = BH_TRY(os::program_directory());
+  std::vector<std::string> command = {programs + "/" + runtime::kShimProgram,
                                       "-namespace",
                                       arguments.name_space,
                                       "-id",

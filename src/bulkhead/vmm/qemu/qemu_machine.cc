@@ -248,6 +248,7 @@ Result<jail::Limits> QemuMachine::limits() const {
 }
 
 Result<jail::JailSpec> QemuMachine::jail_spec(const MachinePlan& plan, const Wiring& wiring) const {
+  const jail::Limits ceilings = BH_TRY(limits());
   jail::JailSpec spec{
       .arguments = command_line(plan),
       .environment = Installation::environment(),
@@ -259,7 +260,7 @@ Result<jail::JailSpec> QemuMachine::jail_spec(const MachinePlan& plan, const Wir
       .binds = installation_.binds(),
       .devices = {},
       .host_id = ids_->base(),
-      .limits = BH_TRY(limits())};
+      .limits = ceilings};
   if (config_.network) {
     spec.descriptors.push_back({.source = config_.network->tap.get(), .target = kTapDescriptor});
   }
