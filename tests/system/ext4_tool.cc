@@ -11,7 +11,7 @@
 #include <cstdio>
 #include <span>
 #include <string>
-#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>

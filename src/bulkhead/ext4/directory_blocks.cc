@@ -10,10 +10,10 @@
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/check.h"
 #include "bulkhead/base/result.h"
+#include "bulkhead/ext4/block_allocator.h"
 #include "bulkhead/ext4/crc32c.h"
 #include "bulkhead/ext4/extents.h"
 #include "bulkhead/ext4/on_disk.h"
-#include "bulkhead/ext4/tree.h"
 
 namespace bulkhead::ext4 {
 Result<> DirectoryBlocks::add(std::string_view name, std::uint32_t inode, std::uint8_t type) {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <span>
 
@@ -39,7 +38,7 @@ Result<> check_blocks(std::uint64_t blocks) {
 Result<> FileContent::append(Bytes data, BlockAllocator& allocator, BlockWriter& writer) {
   if (partial_size_ > 0) {
     const std::size_t take = std::min(data.size(), kBlockSize - partial_size_);
-    std::memcpy(partial_.data() + partial_size_, data.data(), take);
+    std::ranges::copy(data.first(take), std::span(partial_).subspan(partial_size_).begin());
     partial_size_ += take;
     data = data.subspan(take);
     if (partial_size_ < kBlockSize) {

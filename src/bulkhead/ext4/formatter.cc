@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 
 #include "bulkhead/base/bytes.h"
@@ -108,11 +109,11 @@ Result<> check_options(const FormatOptions& options) {
 }  // namespace
 
 struct Formatter::State {
-  State(Device& to, std::unique_ptr<Device> owned_device, const FormatOptions& format_options,
+  State(Device& to, std::unique_ptr<Device> owned_device, FormatOptions format_options,
         const std::optional<Geometry>& fixed_layout, const std::array<std::uint64_t, 2>& key)
       : owned(std::move(owned_device)),
         device(to),
-        options(format_options),
+        options(std::move(format_options)),
         fixed(fixed_layout),
         limit_blocks(fixed ? fixed->blocks : options.limit_bytes / kBlockSize),
         descriptor_room(fixed ? fixed->descriptor_blocks() : descriptor_blocks_for(limit_blocks)),
@@ -187,7 +188,7 @@ void Formatter::State::remove_entry(NodeId directory, DirectoryEntry& entry) {
 // Recursion ends at kMaxDepth levels.
 void Formatter::State::remove_children(NodeId directory) {
   auto& entries = tree.node(directory).directory->entries;
-  // The last unlink empties the list.
+  // NOLINTNEXTLINE(modernize-loop-convert): the last unlink empties the list
   for (std::size_t i = 0; i < entries.size(); ++i) {
     if (entries[i].name_length > 0) {
       remove_entry(directory, entries[i]);

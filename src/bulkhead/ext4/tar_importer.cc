@@ -1,12 +1,11 @@
 #include "bulkhead/ext4/tar_importer.h"
 
-#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "bulkhead/archive/stream.h"

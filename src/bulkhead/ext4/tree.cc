@@ -11,8 +11,8 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
-#include "bulkhead/base/bytes.h"
 #include "bulkhead/base/check.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
