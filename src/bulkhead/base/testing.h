@@ -11,6 +11,8 @@
 
 namespace bulkhead {
 
+// NOLINTBEGIN(readability-identifier-naming): named as gmock names its matchers
+
 MATCHER(IsOk, negation ? "is an error" : "is ok") {
   if (!arg.has_value()) {
     *result_listener << "error " << std::string(to_string(arg.error().code())) << ": "
@@ -36,5 +38,7 @@ MATCHER_P(IsError, code, "is an error of code " + std::string(to_string(code))) 
   *result_listener << std::string(to_string(arg.error().code())) << ": " << arg.error().message();
   return arg.error().code() == code;
 }
+
+// NOLINTEND(readability-identifier-naming)
 
 }  // namespace bulkhead

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <ctime>
 #include <span>
+#include <tuple>
 
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/clock.h"
@@ -41,7 +42,7 @@ Result<> set_wall_clock(WallTime time) {
 
 std::int64_t nanoseconds_since_boot() {
   timespec now{};
-  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  std::ignore = ::clock_gettime(CLOCK_BOOTTIME, &now);
   return now.tv_sec * std::int64_t{1'000'000'000} + now.tv_nsec;
 }
 

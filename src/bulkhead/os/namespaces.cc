@@ -14,11 +14,11 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
-#include "bulkhead/os/process.h"
 #include "bulkhead/os/retry.h"
 #include "bulkhead/os/unique_fd.h"
 
@@ -92,7 +92,7 @@ Result<> fill_descriptors(int last) {
   }
 }
 
-void ignore_broken_pipes() { ::signal(SIGPIPE, SIG_IGN); }
+void ignore_broken_pipes() { std::ignore = ::signal(SIGPIPE, SIG_IGN); }
 
 void enlarge_pipe(int fd) {
   constexpr int kPipeSize = 1 << 20;

@@ -8,7 +8,6 @@
 #include <csignal>
 #include <cstddef>
 #include <optional>
-#include <span>
 #include <string>
 #include <thread>
 #include <vector>
