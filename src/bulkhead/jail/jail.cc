@@ -5,8 +5,11 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -76,7 +79,6 @@ struct Report {
 Result<Report> read_report(int pipe) {
   const auto deadline = std::chrono::steady_clock::now() + kLaunchTimeout;
   Report report;
-  std::string received;
   while (true) {
     const auto left =
         std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());

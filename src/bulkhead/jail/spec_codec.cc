@@ -61,7 +61,7 @@ class Reader {
   Result<T> object() {
     T value;
     const std::string_view bytes = BH_TRY(take(sizeof value));
-    std::memcpy(&value, bytes.data(), sizeof value);
+    std::memcpy(&value, bytes.data(), bytes.size());
     return value;
   }
 
