@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <string>
-#include <utility>
 
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/error.h"

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <ctime>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,10 +16,8 @@
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <locale.h>
 
 #include "bulkhead/archive/stream.h"
-#include "bulkhead/base/bytes.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/text.h"

@@ -1,5 +1,8 @@
 #include <csignal>
 #include <cstdlib>
+#include <string>
+#include <string_view>
+#include <tuple>
 #include <variant>
 
 #include "bulkhead/base/bytes.h"
@@ -42,8 +45,8 @@ void print_line(log::Level level, std::string_view line) {
 
 int main(int argc, char** argv) {
   // A reader of our output that goes away, and a file size limit, are errors of write().
-  std::signal(SIGPIPE, SIG_IGN);
-  std::signal(SIGXFSZ, SIG_IGN);
+  std::ignore = std::signal(SIGPIPE, SIG_IGN);
+  std::ignore = std::signal(SIGXFSZ, SIG_IGN);
   log::configure(log::Level::Info, print_line);
   if (const auto result = run(argc, argv); !result) {
     log::error("{}", result.error().message());

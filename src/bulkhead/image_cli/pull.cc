@@ -1,4 +1,3 @@
-#include <string>
 
 #include "bulkhead/base/result.h"
 #include "bulkhead/image_cli/commands.h"

@@ -1,6 +1,5 @@
 #include "bulkhead/images/archive_files.h"
 
-#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>

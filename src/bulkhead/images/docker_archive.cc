@@ -1,8 +1,8 @@
 #include "bulkhead/images/docker_archive.h"
 
+#include <cstddef>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "bulkhead/archive/inflate.h"

@@ -2,7 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -25,10 +25,10 @@
 #include "bulkhead/oci/image_config.h"
 #include "bulkhead/oci/manifest.h"
 #include "bulkhead/oci/media_type.h"
+#include "bulkhead/oci/platform.h"
 #include "bulkhead/oci/reference.h"
 #include "bulkhead/os/io.h"
 #include "bulkhead/os/unique_fd.h"
-#include "bulkhead/store/catalog.h"
 #include "bulkhead/store/content.h"
 #include "bulkhead/store/image_record.h"
 #include "bulkhead/store/ingest.h"
@@ -113,14 +113,14 @@ Result<store::ImageRecord> import_into(store::Ingest& ingest, archive::Reader& f
   const oci::Descriptor target =
       BH_TRY(keep_document(ingest, oci::kOciManifest, manifest.serialise()));
   const Digest chain = BH_TRY(chain_id(config.diff_ids));
-  const store::ImageRecord record{.reference = reference.text(),
-                                  .target = target,
-                                  .manifest = target.digest,
-                                  .config = manifest.config.digest,
-                                  .chain = chain,
-                                  .platform = config.platform,
-                                  .size_bytes = layer.tar_bytes,
-                                  .created = created};
+  store::ImageRecord record{.reference = reference.text(),
+                            .target = target,
+                            .manifest = target.digest,
+                            .config = manifest.config.digest,
+                            .chain = chain,
+                            .platform = config.platform,
+                            .size_bytes = layer.tar_bytes,
+                            .created = created};
   BH_TRY(ingest.lock_chain(record.chain));
   if (BH_TRY(ingest.root(record.chain))) {
     BH_TRY(ingest.drop_root());

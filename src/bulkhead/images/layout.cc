@@ -1,6 +1,5 @@
 #include "bulkhead/images/layout.h"
 
-#include <algorithm>
 #include <map>
 #include <string>
 #include <string_view>

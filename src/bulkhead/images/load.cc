@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,6 +21,7 @@
 #include "bulkhead/images/streams.h"
 #include "bulkhead/oci/blob_source.h"
 #include "bulkhead/oci/manifest.h"
+#include "bulkhead/oci/platform.h"
 #include "bulkhead/oci/reference.h"
 #include "bulkhead/os/file_info.h"
 #include "bulkhead/os/io.h"
@@ -70,6 +70,7 @@ Result<std::vector<store::ImageRecord>> fetch_all(store::Ingest& ingest,
                                                   OpenBlob open_blob, const FetchOptions& options) {
   LocalSource source(images, std::move(open_blob));
   std::vector<store::ImageRecord> records;
+  records.reserve(images.size());
   for (const NamedImage& image : images) {
     records.push_back(BH_TRY(fetch_into(ingest, source, image.reference, options)));
   }

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/digest.h"
@@ -15,7 +16,7 @@ namespace bulkhead::store {
 /// Where things lie on disk: docs/formats/store.md.
 class Layout {
  public:
-  explicit Layout(const config::Paths& paths) : paths_(paths) {}
+  explicit Layout(config::Paths paths) : paths_(std::move(paths)) {}
 
   /// Makes the directories. Errors: PermissionDenied, NoSpace.
   [[nodiscard]] Result<> prepare() const;
