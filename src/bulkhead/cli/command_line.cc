@@ -1,7 +1,9 @@
 #include "bulkhead/cli/command_line.h"
 
+#include <cstdint>
 #include <cstdio>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -196,7 +198,7 @@ void add_list(Tree& tree) {
 
 template <class O>
 CLI::App* add_on_containers(Tree& tree, const std::string& name, const std::string& description,
-                            std::shared_ptr<O> options,
+                            const std::shared_ptr<O>& options,
                             Result<int> (*function)(const config::Paths&, const O&)) {
   CLI::App* sub = tree.command(tree.app(), name, description, options, function);
   sub->add_option("CONTAINER", options->containers, "Names, ids or beginnings of ids")->required();
@@ -217,8 +219,8 @@ void add_life_cycle(Tree& tree) {
   stop_command
       ->add_option_function<std::int64_t>(
           "-t,--time",
-          [stop_options](std::int64_t seconds) {
-            stop_options->timeout = std::chrono::seconds(seconds);
+          [options = stop_options.get()](std::int64_t seconds) {
+            options->timeout = std::chrono::seconds(seconds);
           },
           "Seconds until SIGKILL (10)")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{86400}))

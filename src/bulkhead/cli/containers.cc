@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <functional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include <fmt/format.h>
@@ -56,7 +57,7 @@ void print_error(const Error& error) {
   for (const char c : error.message()) {
     line.push_back(c == '\n' || c == '\r' ? ' ' : c);
   }
-  std::fflush(stdout);
+  std::ignore = std::fflush(stdout);
   fmt::print(stderr, "bulkhead: {}\n", line);
 }
 

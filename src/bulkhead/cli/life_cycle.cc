@@ -1,12 +1,11 @@
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <memory>
-#include <optional>
 #include <string>
-#include <thread>
-#include <utility>
+#include <tuple>
 #include <vector>
 
 #include <fmt/format.h>
@@ -92,7 +91,7 @@ Result<> stop_one(const runtime::ContainerStore& store, const StoredContainer& c
     return store.wait_for_end(container.record.id, kTeardown) ? Result<>() : connected.error();
   }
   Session& session = **connected;
-  const auto asked = send_signal(session, container, stop_signal_of(container.record));
+  auto asked = send_signal(session, container, stop_signal_of(container.record));
   if (!asked && asked.error().code() != ErrorCode::FailedPrecondition) {
     return asked;
   }
@@ -183,7 +182,7 @@ Result<int> wait(const config::Paths& paths, const std::vector<std::string>& con
   return for_each_container(store, containers, NameOutput::Silent,
                             [&](const StoredContainer& container) -> Result<> {
                               fmt::print("{}\n", BH_TRY(exit_status_of(store, container)));
-                              std::fflush(stdout);
+                              std::ignore = std::fflush(stdout);
                               return {};
                             });
 }

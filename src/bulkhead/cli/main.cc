@@ -1,8 +1,10 @@
 #include <csignal>
 #include <cstdio>
+#include <tuple>
 #include <variant>
 
 #include "bulkhead/base/error.h"
+#include "bulkhead/base/result.h"
 #include "bulkhead/cli/command_line.h"
 #include "bulkhead/cli/containers.h"
 #include "bulkhead/config/paths.h"
@@ -10,7 +12,7 @@
 int main(int argc, char** argv) {
   using namespace bulkhead;
   // A reader that has gone is an error of write(), not the end of this program.
-  std::signal(SIGPIPE, SIG_IGN);
+  std::ignore = std::signal(SIGPIPE, SIG_IGN);
   auto parsed = cli::parse_command_line(argc, argv);
   if (const int* status = std::get_if<int>(&parsed)) {
     return *status;

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <functional>
 #include <span>
+#include <tuple>
 #include <utility>
 
 #include "bulkhead/base/error.h"

@@ -1,11 +1,8 @@
 #include <unistd.h>
 
-#include <chrono>
 #include <csignal>
-#include <cstdint>
-#include <memory>
 #include <string>
-#include <utility>
+#include <tuple>
 
 #include <fmt/format.h>
 
@@ -14,7 +11,6 @@
 #include "bulkhead/cli/commands.h"
 #include "bulkhead/cli/containers.h"
 #include "bulkhead/cli/create.h"
-#include "bulkhead/cli/session.h"
 #include "bulkhead/cli/start.h"
 #include "bulkhead/cli/timing_report.h"
 #include "bulkhead/config/paths.h"

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "bulkhead/base/error.h"
@@ -58,13 +59,11 @@ void Session::on_signal(int signal) {
     }
     return;
   }
-  if (attached_ && has_terminal_ && signal == SIGHUP) {
-    // The terminal is gone, and so is the reason to be here; the container goes on.
-    interrupted_by_ = signal;
-    loop_->stop();
-  } else if (attached_) {
+  // The terminal is gone, and so is the reason to be here; the container goes on.
+  const bool is_hangup = attached_ && has_terminal_ && signal == SIGHUP;
+  if (attached_ && !is_hangup) {
     send_signal(signal);
-  } else if (interrupted_by_ == 0 && signal != SIGUSR1 && signal != SIGUSR2) {
+  } else if (is_hangup || (interrupted_by_ == 0 && signal != SIGUSR1 && signal != SIGUSR2)) {
     interrupted_by_ = signal;
     loop_->stop();
   }

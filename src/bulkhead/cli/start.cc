@@ -2,17 +2,17 @@
 
 #include <chrono>
 #include <csignal>
-#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
 #include "bulkhead/base/error.h"
-#include "bulkhead/base/log.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/cli/containers.h"
 #include "bulkhead/cli/session.h"
@@ -165,7 +165,7 @@ Result<int> start_container(runtime::ContainerStore& store, const runtime::Conta
   if (!options.attach) {
     return 0;
   }
-  const auto status = session->attach(streams, options.terminal && options.input);
+  auto status = session->attach(streams, options.terminal && options.input);
   mark(options.timing, "exit");
   session->wait_for_end();
   mark(options.timing, "shim ended");

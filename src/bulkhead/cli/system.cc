@@ -13,7 +13,6 @@
 #include "bulkhead/json/write.h"
 #include "bulkhead/network/networks.h"
 #include "bulkhead/os/file.h"
-#include "bulkhead/os/io.h"
 #include "bulkhead/runtime/container_record.h"
 #include "bulkhead/runtime/container_store.h"
 #include "bulkhead/vmm/accelerator.h"

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <map>
+#include <ratio>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,13 +23,13 @@ using Milliseconds = std::chrono::duration<double, std::milli>;
 
 /// What people read where a mark's own name says too little.
 std::string readable(const std::string& phase) {
-  static const std::map<std::string, std::string> names = {
+  static const std::map<std::string, std::string> kNames = {
       {"qmp greeting", "QEMU has greeted on QMP"},
       {"agent hello", "kernel and init are up: the agent answers"},
       {"torn down", "teardown is done"},
       {"init", "kernel has booted, init begins"}};
-  const auto found = names.find(phase);
-  return found == names.end() ? phase : found->second;
+  const auto found = kNames.find(phase);
+  return found == kNames.end() ? phase : found->second;
 }
 
 std::string phase_of(const json::Value& mark) {
