@@ -1,6 +1,5 @@
 #include "bulkhead/oci/manifest.h"
 
-#include <algorithm>
 #include <cstddef>
 #include <optional>
 #include <set>

@@ -1,7 +1,6 @@
 #include "bulkhead/oci/spec.h"
 
 #include <algorithm>
-#include <cstddef>
 #include <map>
 #include <optional>
 #include <string>

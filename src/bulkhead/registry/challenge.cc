@@ -1,10 +1,10 @@
 #include "bulkhead/registry/challenge.h"
 
-#include <algorithm>
 #include <cctype>
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"

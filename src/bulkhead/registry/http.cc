@@ -5,9 +5,11 @@
 #include <cctype>
 #include <cstddef>
 #include <cstring>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -271,8 +273,8 @@ Result<std::unique_ptr<HttpResponse>> open_http(const HttpRequest& request) {
   state->request_body = request.body;
   for (const auto& [name, value] : request.headers) {
     // NOLINTNEXTLINE(bugprone-unused-return-value): append returns the same list
-    state->headers_sent.reset(
-        ::curl_slist_append(state->headers_sent.release(), (name + ": " + value).c_str()));
+    state->headers_sent.reset(::curl_slist_append(state->headers_sent.release(),
+                                                  fmt::format("{}: {}", name, value).c_str()));
   }
   CURL* easy = state->easy.get();
   const auto set = [easy](CURLoption option, auto value) {

@@ -13,6 +13,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -52,7 +53,7 @@ class ContainerTest : public ::testing::Test {
   ContainerTest()
       : loop_(*os::EventLoop::create()),
         directory_(::testing::TempDir() + "bulkhead-container-" + std::to_string(::getpid())) {
-    ::signal(SIGPIPE, SIG_IGN);  // NOLINT(performance-no-int-to-ptr)
+    std::ignore = std::signal(SIGPIPE, SIG_IGN);
     EXPECT_THAT(os::remove_tree(directory_), IsOk());
     EXPECT_THAT(os::make_directories(directory_), IsOk());
     EXPECT_THAT(os::write_file_atomically(directory_ + "/base.ext4", "image"), IsOk());

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -150,7 +151,7 @@ TEST_F(LogTest, AReaderFollowsAcrossARotation) {
 class FullDisk {
  public:
   explicit FullDisk(rlim_t bytes) {
-    ::signal(SIGXFSZ, SIG_IGN);  // NOLINT(performance-no-int-to-ptr)
+    std::ignore = std::signal(SIGXFSZ, SIG_IGN);
     ::getrlimit(RLIMIT_FSIZE, &before_);
     const rlimit small{.rlim_cur = bytes, .rlim_max = before_.rlim_max};
     ::setrlimit(RLIMIT_FSIZE, &small);

@@ -46,7 +46,7 @@ class RelayTest : public ::testing::Test {
       : loop_(*os::EventLoop::create()),
         directory_(::testing::TempDir() + "bulkhead-relay-" + std::to_string(::getpid())),
         fifo_(directory_ + "/fifo") {
-    ::signal(SIGPIPE, SIG_IGN);  // NOLINT(performance-no-int-to-ptr)
+    std::ignore = std::signal(SIGPIPE, SIG_IGN);
     EXPECT_THAT(os::remove_tree(directory_), IsOk());
     EXPECT_THAT(os::make_directories(directory_), IsOk());
     EXPECT_THAT(os::make_fifo(fifo_), IsOk());

@@ -4,7 +4,6 @@
 #include <csignal>
 #include <memory>
 #include <string>
-#include <tuple>
 #include <utility>
 
 #include "bulkhead/base/log.h"

@@ -22,7 +22,6 @@
 #include "bulkhead/json/write.h"
 #include "bulkhead/os/event_loop.h"
 #include "bulkhead/os/io.h"
-#include "bulkhead/ttrpc/call.h"
 #include "bulkhead/ttrpc/client.h"
 
 #include "containerd/services/events/ttrpc/v1/events.ttrpc.h"

@@ -9,6 +9,7 @@
 #include "bulkhead/runtime/container.h"
 #include "bulkhead/runtime/container_record.h"
 #include "bulkhead/runtime/container_store.h"
+#include "bulkhead/runtime/process.h"
 
 namespace bulkhead::shim {
 

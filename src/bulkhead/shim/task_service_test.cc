@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -53,7 +54,7 @@ class TaskServiceTest : public ::testing::Test {
                .run = directory_ + "/run",
                .libexec = "/x",
                .share = "/x"} {
-    ::signal(SIGPIPE, SIG_IGN);  // NOLINT(performance-no-int-to-ptr)
+    std::ignore = std::signal(SIGPIPE, SIG_IGN);
     EXPECT_THAT(os::remove_tree(directory_), IsOk());
     store_.emplace(*runtime::ContainerStore::open(paths_));
     EXPECT_THAT(os::write_file_atomically(directory_ + "/base.ext4", "image"), IsOk());
