@@ -1,7 +1,7 @@
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
-#include <string_view>
 
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/check.h"

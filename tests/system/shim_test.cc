@@ -18,6 +18,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -81,7 +82,7 @@ class Installation : public ::testing::Environment {
     ASSERT_THAT(os::make_directories(directory), IsOk());
     ::setenv("BULKHEAD_STATE_DIR", (directory + "/state").c_str(), 1);
     ::setenv("BULKHEAD_RUN_DIR", (directory + "/run").c_str(), 1);
-    ::signal(SIGPIPE, SIG_IGN);  // NOLINT(performance-no-int-to-ptr)
+    std::ignore = std::signal(SIGPIPE, SIG_IGN);
     const auto made = os::run_command({BULKHEAD_SCRIPTS "/make-busybox-image", tar()});
     ASSERT_THAT(made, IsOk());
     ASSERT_EQ(made->status.shell_code(), 0) << made->err;
