@@ -244,6 +244,18 @@ TEST_F(NetworksTest, TheBridgeDecidesWhichSubnetIsUsed) {
   EXPECT_EQ(networks.list()->front().subnet, "10.80.0.0/16");
 }
 
+TEST_F(NetworksTest, ABridgeThatWasRemovedIsMadeAnewWhereThereIsRoom) {
+  Networks networks = open();
+  {
+    ASSERT_THAT(networks.attach("bulkhead", "one"), IsOk());
+  }
+  ASSERT_THAT(networks.detach("one"), IsOk());
+  shell("ip link delete bulkhead0; ip addr add 10.79.5.1/24 dev lo");
+  const auto two = networks.attach("bulkhead", "two");
+  ASSERT_THAT(two, IsOk());
+  EXPECT_EQ(two->address, "10.80.0.2");
+}
+
 TEST_F(NetworksTest, WhatWasTakenAwayIsMadeAgain) {
   Networks networks = open();
   Networks other = open("other");

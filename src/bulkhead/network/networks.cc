@@ -161,7 +161,7 @@ struct Networks::State {
   }
 
   /// The network as it is to be. The bridge that is there, made for whatever run directory,
-  /// decides; else what is written down; else a free subnet.
+  /// decides; else what is written down, if there are leases of it; else a free subnet.
   Result<Network> settle(std::string_view name) {
     const auto known = BH_TRY(find(name));
     const std::string bridge = known ? known->bridge : std::string(kDefaultBridge);
@@ -171,7 +171,11 @@ struct Networks::State {
       gateway = BH_TRY(
           gateway_of(*kernel, *link, known ? std::optional(known->gateway()) : std::nullopt));
     }
-    if (known && (!gateway || *gateway == known->gateway())) {
+    if (known && gateway == known->gateway()) {
+      return *known;
+    }
+    // Without a bridge and without containers nothing ties us to what was chosen once.
+    if (known && !gateway && (link || !BH_TRY(leased(name)).empty())) {
       return *known;
     }
     Network network{.name = std::string(name), .bridge = bridge, .subnet = {}};
