@@ -46,6 +46,33 @@ teardown() { remove_all; }
   [ "$status" -eq 0 ]
 }
 
+@test "containers reach out where docker or ufw drop what is forwarded" {
+  nft add table ip filter
+  nft add chain ip filter FORWARD '{ type filter hook forward priority 0; policy drop; }'
+  ip netns add bh-outside
+  ip link add bh-up type veth peer name bh-far netns bh-outside
+  ip addr add 192.0.2.1/24 dev bh-up
+  ip link set bh-up up
+  ip -n bh-outside addr add 192.0.2.2/24 dev bh-far
+  ip -n bh-outside link set bh-far up
+  run bulkhead run --rm "$BUSYBOX" ping -c 1 -W 5 192.0.2.2
+  ip link del bh-up
+  ip netns del bh-outside
+  nft delete table ip filter
+  [ "$status" -eq 0 ]
+}
+
+@test "installations beside each other share the network" {
+  bulkhead run -d --name server "$BUSYBOX" sh -c 'mkdir -p /www && echo hello >/www/index.html && httpd -f -p 80 -h /www'
+  address=$(field server .network.address)
+  (
+    export BULKHEAD_STATE_DIR=$WORK/state2 BULKHEAD_RUN_DIR=$WORK/run2
+    bulkhead image import "$WORK/busybox.tar" "$BUSYBOX"
+    bulkhead run --rm "$BUSYBOX" sh -c "for i in 1 2 3 4 5 6 7 8 9 10; do wget -q -O - http://$address/ && exit; sleep 0.3; done; exit 1"
+  ) >"$WORK/page"
+  grep -x hello "$WORK/page"
+}
+
 @test "a container cannot take another's address" {
   bulkhead run -d --name victim "$BUSYBOX" sleep 1000
   address=$(field victim .network.address)
