@@ -95,6 +95,9 @@ function(bulkhead_add_module)
   endif()
 endfunction()
 
+# All that users run; the guest's initramfs too.
+add_custom_target(bulkhead_programs)
+
 function(bulkhead_add_program)
   cmake_parse_arguments(PARSE_ARGV 0 P "LIBEXEC;STATIC" "NAME" "SOURCES;PRIVATE")
   add_executable(${P_NAME} ${P_SOURCES})
@@ -105,6 +108,7 @@ function(bulkhead_add_program)
   if(P_STATIC AND NOT BULKHEAD_SANITIZE)
     target_link_options(${P_NAME} PRIVATE -static)
   endif()
+  add_dependencies(bulkhead_programs ${P_NAME})
 endfunction()
 
 add_custom_target(bulkhead_fuzzers)

@@ -47,7 +47,7 @@ build_packages=(
   bc bison bzip2 ca-certificates cmake cpio flex g++ git libarchive-dev libboost-json1.81-dev libbz2-dev
   libcli11-dev libcurl4-openssl-dev libelf-dev libfmt-dev libgmock-dev libgtest-dev libisal-dev
   liblzma-dev libprotobuf-dev libprotoc-dev libseccomp-dev libsqlite3-dev libssl-dev
-  libtomlplusplus-dev libzstd-dev linux-source-6.1 make ninja-build pkg-config protobuf-compiler
+  libtomlplusplus-dev libzstd-dev linux-source-6.1 make ninja-build patch pkg-config protobuf-compiler
   python3-minimal xz-utils zlib1g-dev
 )
 run_packages=(busybox-static e2fsprogs iproute2 nftables qemu-system-x86)
