@@ -162,3 +162,21 @@ teardown_file() { bulkhead_teardown_file; }
     [[ "${output,,}" == *"$phase"* ]]
   done
 }
+
+@test "a host that is a chroot" {
+  # Its root is no mount point, as debootstrap leaves it.
+  run unshare --mount -- bash -c '
+    set -e
+    mkdir -p "$WORK/chroot"
+    mount -t tmpfs bulkhead-test "$WORK/chroot"
+    root=$WORK/chroot/root
+    mkdir -p "$root"
+    for directory in /usr /bin /sbin /lib /lib64 /etc /proc /sys /dev /run "$project_dir" "$build_dir" "$WORK"; do
+      mkdir -p "$root$directory"
+      mount --rbind "$directory" "$root$directory"
+    done
+    mkdir -p "$root/tmp"
+    exec chroot "$root" bulkhead run --rm "$BUSYBOX" hostname'
+  [ "$status" -eq 0 ]
+  [ "${#output}" -eq 12 ]
+}

@@ -16,6 +16,7 @@
 
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
+#include "bulkhead/os/io.h"
 #include "bulkhead/os/unique_fd.h"
 
 // linux/mount.h and sys/mount.h of glibc 2.36 define the same names; these two are in the second.
@@ -37,14 +38,62 @@ Result<UniqueFd> descriptor(long result, const std::string& what) {
   return UniqueFd(static_cast<int>(result));
 }
 
+/// Where the working directory is: the same directory of the same mount, and no other, is equal.
+struct Place {
+  std::uint64_t mount = 0;
+  std::uint64_t inode = 0;
+
+  friend bool operator==(const Place&, const Place&) = default;
+};
+
+Result<Place> current_place() {
+  struct statx info{};
+  if (::statx(AT_FDCWD, ".", 0, STATX_INO | STATX_MNT_ID, &info) != 0) {
+    return Error::from_errno("statx");
+  }
+  return Place{.mount = info.stx_mnt_id, .inode = info.stx_ino};
+}
+
+Result<> change_root() {
+  if (::chroot(".") != 0) {
+    return Error::from_errno("chroot");
+  }
+  return {};
+}
+
+Result<> enter(int directory) {
+  if (::fchdir(directory) != 0) {
+    return Error::from_errno("chdir");
+  }
+  return {};
+}
+
+/// The root of the mount namespace becomes this process's root, where it was another one. Only the
+/// former can be left for good, and who has another may make no user namespace. The way: with
+/// `elsewhere`, a directory that is not above it, as root, nothing stops the way up.
+Result<> leave_chroot(int elsewhere) {
+  const UniqueFd old_root = BH_TRY(open_file("/", O_PATH | O_DIRECTORY));
+  BH_TRY(enter(elsewhere));
+  BH_TRY(change_root());
+  BH_TRY(enter(old_root.get()));
+  constexpr int kDeepest = 4096;
+  for (int i = 0; i < kDeepest; ++i) {
+    const Place before = BH_TRY(current_place());
+    if (::chdir("..") != 0) {
+      return Error::from_errno("chdir ..");
+    }
+    if (BH_TRY(current_place()) == before) {
+      return change_root();
+    }
+  }
+  return fail(ErrorCode::FailedPrecondition, "the root of this mount namespace is too far away");
+}
+
 }  // namespace
 
 Result<> unshare_mounts() {
   if (::unshare(CLONE_NEWNS) != 0) {
     return Error::from_errno("unshare mount namespace");
-  }
-  if (::mount(nullptr, "/", nullptr, kRecursive | kPrivate, nullptr) != 0) {
-    return Error::from_errno("make mounts private");
   }
   return {};
 }
@@ -72,6 +121,7 @@ Result<UniqueFd> make_tmpfs(const std::vector<std::pair<std::string, std::string
 Result<> restrict_mount(int mount, MountFlags flags) {
   mount_attr attributes{};
   attributes.attr_set = MOUNT_ATTR_NOSUID;
+  attributes.propagation = kPrivate;
   attributes.attr_set |= flags.read_only ? std::uint64_t{MOUNT_ATTR_RDONLY} : 0;
   attributes.attr_set |= flags.no_exec ? std::uint64_t{MOUNT_ATTR_NOEXEC} : 0;
   attributes.attr_set |= flags.no_devices ? std::uint64_t{MOUNT_ATTR_NODEV} : 0;
@@ -89,11 +139,13 @@ Result<> attach_mount(int mount, const std::string& path) {
 }
 
 Result<> replace_root(int mount) {
+  BH_TRY(leave_chroot(mount));
+  if (::mount(nullptr, "/", nullptr, kRecursive | kPrivate, nullptr) != 0) {
+    return Error::from_errno("make mounts private");
+  }
   // It is stacked on the root for a moment, so that no directory of the host is needed for it.
   BH_TRY(attach_mount(mount, "/"));
-  if (::fchdir(mount) != 0) {
-    return Error::from_errno("chdir to the new root");
-  }
+  BH_TRY(enter(mount));
   if (::syscall(SYS_pivot_root, ".", ".") != 0) {
     return Error::from_errno("pivot_root");
   }

@@ -14,7 +14,8 @@
 
 namespace bulkhead::os {
 
-/// A mount namespace of this process's own, from which nothing propagates to the one it had.
+/// A mount namespace of this process's own. What is mounted there still propagates to the one it had,
+/// until replace_root().
 Result<> unshare_mounts();
 
 /// A copy of the mount at `path`, attached nowhere: of that file or directory alone, without what
@@ -30,13 +31,13 @@ struct MountFlags {
   bool no_devices = false;
 };
 
-/// Sets the flags named and nosuid; clears none.
+/// Sets the flags named and nosuid, clears none; nothing propagates to it or from it.
 Result<> restrict_mount(int mount, MountFlags flags);
 
 Result<> attach_mount(int mount, const std::string& path);
 
 /// Makes a detached mount the root of this mount namespace and the working directory of this
-/// process, and detaches everything that was there before.
+/// process, and detaches everything that was there before, also when this process was in a chroot.
 Result<> replace_root(int mount);
 
 /// Makes a device node with exactly this mode and owner.

@@ -12,7 +12,7 @@ bulkhead_setup_file() {
   BULKHEAD_STATE_DIR=$WORK/state
   BULKHEAD_RUN_DIR=$WORK/run
   BUSYBOX=localhost/busybox:test
-  export PATH WORK BULKHEAD_STATE_DIR BULKHEAD_RUN_DIR BUSYBOX
+  export project_dir build_dir PATH WORK BULKHEAD_STATE_DIR BULKHEAD_RUN_DIR BUSYBOX
   "$project_dir/scripts/make-busybox-image" "$WORK/busybox.tar"
   bulkhead image import "$WORK/busybox.tar" "$BUSYBOX"
 }
