@@ -43,7 +43,7 @@ CREATE TABLE networks (
   bridge TEXT NOT NULL UNIQUE,
   subnet TEXT NOT NULL,          -- "10.79.0.0/16"
   mtu INTEGER NOT NULL,
-  last_address INTEGER NOT NULL  -- the last one leased: the next search begins behind it
+  last_address INTEGER NOT NULL  -- the last one tried: the next search begins behind it
 ) STRICT;
 CREATE TABLE leases (
   network TEXT NOT NULL REFERENCES networks (name),
@@ -66,6 +66,9 @@ struct Network {
   [[nodiscard]] netlink::IpPrefix gateway() const {
     return netlink::IpPrefix::from_ipv4(subnet.ipv4() + 1, subnet.length());
   }
+
+  /// Without the network's own, the gateway's and the broadcast address.
+  [[nodiscard]] std::uint32_t address_count() const { return (1U << (32U - subnet.length())) - 3; }
 
   [[nodiscard]] Bridge plan() const { return {.name = bridge, .gateway = gateway(), .mtu = mtu}; }
 };
@@ -222,18 +225,37 @@ struct Networks::State {
     return static_cast<std::uint32_t>(select.integer(0));
   }
 
-  /// The next free address behind the last one leased, from the beginning again at the end. The
-  /// database knows this run directory's leases only; the kernel's set of guests and its names of
-  /// TAPs are one for the machine, and they decide.
-  Result<Claim> claim(const Network& network) {
+  /// The next address behind the last one that was tried, from the beginning again at the end. No
+  /// two processes of this run directory are given the same one.
+  Result<std::uint32_t> next_address(const Network& network) {
+    auto transaction = BH_TRY(db::Transaction::begin(database));
     const auto in_use = BH_TRY(leased(network.name));
+    const auto current = BH_TRY(find(network.name));
     const std::uint32_t first = network.gateway().ipv4() + 1;
-    const std::uint32_t count = (1U << (32U - network.subnet.length())) - 3;  // without broadcast
-    const std::uint32_t start = network.last_address + 1 - first;
-    for (std::uint32_t i = 0; i < count; ++i) {
-      const std::uint32_t address = first + (start + i) % count;
+    const std::uint32_t count = network.address_count();
+    const std::uint32_t start = (current ? *current : network).last_address + 1 - first;
+    std::uint32_t i = 0;
+    while (i < count && std::ranges::binary_search(in_use, first + (start + i) % count)) {
+      ++i;
+    }
+    if (i == count) {
+      return fail(ErrorCode::ResourceExhausted, "all {} addresses are in use", count);
+    }
+    const std::uint32_t address = first + (start + i) % count;
+    auto update = BH_TRY(database.prepare("UPDATE networks SET last_address = ? WHERE name = ?"));
+    BH_TRY(update.bind(1, std::int64_t{address}).bind(2, network.name).run());
+    BH_TRY(std::move(transaction).commit());
+    return address;
+  }
+
+  /// An address that is free on this machine. The database knows this run directory's leases only;
+  /// the kernel's set of guests and its names of TAPs are one for all, and they decide.
+  Result<Claim> claim(const Network& network) {
+    for (std::uint32_t i = 0; i < network.address_count(); ++i) {
+      const std::uint32_t address = BH_TRY(next_address(network));
       const Guest guest = guest_of(address);
-      if (std::ranges::binary_search(in_use, address) ||
+      // Asked first because it is cheap: nftables takes a grace period, 10 ms and more, to refuse.
+      if (BH_TRY(netlink::find_link(kernel->route, guest.interface)) ||
           !BH_TRY(admit_guest(kernel->netfilter, guest))) {
         continue;
       }
@@ -246,16 +268,13 @@ struct Networks::State {
         return std::move(tap).error();
       }
     }
-    return fail(ErrorCode::ResourceExhausted, "all {} addresses are in use", count);
+    return fail(ErrorCode::ResourceExhausted, "all {} addresses are in use",
+                network.address_count());
   }
 
   Result<> record(const Network& network, std::uint32_t address, const std::string& owner) {
-    auto transaction = BH_TRY(db::Transaction::begin(database));
     auto insert = BH_TRY(database.prepare("INSERT INTO leases VALUES (?, ?, ?)"));
-    BH_TRY(insert.bind(1, network.name).bind(2, std::int64_t{address}).bind(3, owner).run());
-    auto update = BH_TRY(database.prepare("UPDATE networks SET last_address = ? WHERE name = ?"));
-    BH_TRY(update.bind(1, std::int64_t{address}).bind(2, network.name).run());
-    return std::move(transaction).commit();
+    return insert.bind(1, network.name).bind(2, std::int64_t{address}).bind(3, owner).run();
   }
 
   /// A lease of the same owner that is left from a crash is given back. One whose TAP is there is
