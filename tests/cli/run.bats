@@ -35,6 +35,17 @@ teardown_file() { bulkhead_teardown_file; }
   cmp "$WORK/random" "$WORK/back"
 }
 
+@test "output and errors into one file, and what is written there afterwards" {
+  for _ in 1 2 3 4 5; do
+    : >"$WORK/both"
+    {
+      bulkhead run --rm "$BUSYBOX" sh -c 'echo out; sleep 0.1; echo err >&2; sleep 0.1; echo out'
+      echo after
+    } >"$WORK/both" 2>&1
+    [ "$(tr '\n' ' ' <"$WORK/both")" = "out err out after " ]
+  done
+}
+
 @test "a burst of output just before the end is complete" {
   run bash -c 'bulkhead run --rm "$BUSYBOX" sh -c "head -c 8388608 /dev/zero" | wc -c'
   [ "$output" -eq 8388608 ]

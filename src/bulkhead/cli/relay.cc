@@ -9,6 +9,7 @@
 
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
+#include "bulkhead/os/file_info.h"
 #include "bulkhead/os/io.h"
 #include "bulkhead/os/splice.h"
 #include "bulkhead/os/terminal.h"
@@ -31,8 +32,9 @@ Result<> copy_by_hand(int from, int to) {
 }
 
 Result<> copy(int from, int to) {
-  // Linux 6: splice from a terminal delivers late, or never.
-  if (os::is_terminal(from)) {
+  // Linux 6: splice from a terminal delivers late, or never. To a file it takes the position when it
+  // is called and sets it when it returns: what others wrote meanwhile (`>file 2>&1`) is lost.
+  if (os::is_terminal(from) || BH_TRY(os::file_info(to)).is_regular()) {
     return copy_by_hand(from, to);
   }
   while (true) {
