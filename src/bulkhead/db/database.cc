@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 
 #include <fmt/format.h>
@@ -17,7 +18,6 @@
 
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
-#include "bulkhead/os/file.h"
 #include "bulkhead/os/io.h"
 
 namespace bulkhead::db {
@@ -210,7 +210,7 @@ Result<Database> Database::open(const std::string& path,
 
 Result<> Database::use_write_ahead_log() {
   Statement statement = BH_TRY(prepare("PRAGMA journal_mode=WAL"));
-  BH_TRY(statement.step());
+  static_cast<void>(BH_TRY(statement.step()));
   // SQLite answers with the mode that it got, which is another on file systems without shared
   // memory.
   if (const std::string mode = statement.text(0); mode != "wal") {
@@ -223,7 +223,7 @@ Result<> Database::use_write_ahead_log() {
 Result<> Database::migrate(std::span<const std::string_view> migrations) {
   const auto version = [this]() -> Result<std::size_t> {
     Statement statement = BH_TRY(prepare("PRAGMA user_version"));
-    BH_TRY(statement.step());
+    static_cast<void>(BH_TRY(statement.step()));
     return static_cast<std::size_t>(statement.integer(0));
   };
   std::size_t current = BH_TRY(version());

@@ -1,6 +1,5 @@
 #include "bulkhead/store/content.h"
 
-#include <cstdint>
 #include <string>
 
 #include "bulkhead/base/bytes.h"

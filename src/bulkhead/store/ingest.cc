@@ -39,7 +39,7 @@ Ingest::Ingest(Layout layout, Catalog& catalog, std::string directory, os::FileL
       session_lock_(std::move(session_lock)) {}
 
 Ingest::Ingest(Ingest&& other) noexcept
-    : layout_(other.layout_),
+    : layout_(std::move(other.layout_)),
       catalog_(other.catalog_),
       directory_(std::exchange(other.directory_, {})),
       content_lock_(std::move(other.content_lock_)),

@@ -246,6 +246,7 @@ Result<std::uint64_t> Store::collect() {
       reachable.chains.insert("sha256:" + name.substr(0, name.size() - kRootSuffix.size()));
     }
   }
+  roots.reserve(reachable.chains.size());
   for (const std::string& chain : reachable.chains) {
     roots.push_back(chain.substr(chain.find(':') + 1) + std::string(kRootSuffix));
   }
