@@ -19,7 +19,9 @@ target_compile_options(bulkhead_options INTERFACE
   # GCC 12 sees overlapping copies in std::string where there are none (GCC bug 105651)
   $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
   # BH_TRY is a statement expression
-  $<$<CXX_COMPILER_ID:Clang>:-Wno-gnu-statement-expression>)
+  $<$<CXX_COMPILER_ID:Clang>:-Wno-gnu-statement-expression>
+  # libstdc++ 12's stable_sort calls what libstdc++ 12 deprecates
+  $<$<COMPILE_LANG_AND_ID:CXX,Clang>:-Wno-deprecated-declarations>)
 target_compile_definitions(bulkhead_options INTERFACE _GLIBCXX_ASSERTIONS _FILE_OFFSET_BITS=64 _GNU_SOURCE)
 target_include_directories(bulkhead_options INTERFACE "${PROJECT_SOURCE_DIR}/src")
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -169,7 +170,7 @@ class InflatingReader final : public Reader {
         BH_TRY(join_input(magic.size()));
       }
       if (!begins_with(input_, as_text(magic))) {
-        BH_TRY(drain(source_));
+        std::ignore = BH_TRY(drain(source_));
         finished_ = true;
         return {};
       }

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -320,7 +321,7 @@ Result<std::optional<DataPiece>> TarReader::next_data() {
 }
 
 Result<> TarReader::drain() {
-  BH_TRY(archive::drain(state_->source));
+  std::ignore = BH_TRY(archive::drain(state_->source));
   return {};
 }
 

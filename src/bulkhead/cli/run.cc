@@ -68,7 +68,7 @@ Result<int> start(const config::Paths& paths, const StartOptions& options) {
   if (!attach) {
     return for_each_container(store, options.containers, NameOutput::Print,
                               [&](const runtime::StoredContainer& container) -> Result<> {
-                                BH_TRY(start_container(store, container.record, {}));
+                                std::ignore = BH_TRY(start_container(store, container.record, {}));
                                 return {};
                               });
   }

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -68,8 +69,8 @@ Result<ImportedLayer> import_layer(store::Ingest& ingest, archive::Reader& file)
   const os::UniqueFd root = BH_TRY(ingest.create_root());
   ext4::Formatter formatter = BH_TRY(ext4::Formatter::create(root.get(), {}));
   BH_TRY(ext4::apply_layer(formatter, kept_tar));
-  BH_TRY(archive::drain(kept_tar));
-  BH_TRY(archive::drain(kept_source));
+  std::ignore = BH_TRY(archive::drain(kept_tar));
+  std::ignore = BH_TRY(archive::drain(kept_source));
   BH_TRY(std::move(formatter).finish().context("write root"));
 
   const Digest diff_id = tar_hasher.finish();

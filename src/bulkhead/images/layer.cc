@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -60,8 +61,8 @@ Result<Unpacked> unpack(archive::Reader& compressed, const LayerWork& work) {
     BH_TRY(ext4::apply_layer(*work.formatter, padded));
   }
   // Also what stands after the end of the archive belongs to the digests.
-  BH_TRY(archive::drain(tar));
-  BH_TRY(archive::drain(compressed));
+  std::ignore = BH_TRY(archive::drain(tar));
+  std::ignore = BH_TRY(archive::drain(compressed));
   return Unpacked{hasher.finish(), tar.bytes_read()};
 }
 

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <tuple>
 
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
@@ -46,7 +47,7 @@ Result<> attach_device_program(int cgroup, std::span<const bpf_insn> program) {
   attach.attach_bpf_fd = static_cast<std::uint32_t>(loaded.get());
   attach.attach_type = BPF_CGROUP_DEVICE;
   attach.attach_flags = BPF_F_ALLOW_MULTI;
-  BH_TRY(bpf(BPF_PROG_ATTACH, attach, "attach a cgroup device program"));
+  std::ignore = BH_TRY(bpf(BPF_PROG_ATTACH, attach, "attach a cgroup device program"));
   return {};
 }
 
