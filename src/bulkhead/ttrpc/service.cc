@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "bulkhead/base/bytes.h"
@@ -71,7 +72,7 @@ void IncomingCall::fail(const Error& error) {
   }
 }
 
-Result<> IncomingCall::send(std::string payload) {
+Result<> IncomingCall::send(std::string_view payload) {
   const auto protocol = protocol_.lock();
   if (protocol == nullptr || ended_) {
     return Error(ErrorCode::Unavailable, "the call is over");

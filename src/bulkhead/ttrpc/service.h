@@ -49,7 +49,7 @@ class IncomingCall {
 
   /// Sends one message of a streaming server. Errors: Unavailable when the call is over; Invalid
   /// when the message is too big.
-  Result<> send(std::string payload);
+  Result<> send(std::string_view payload);
 
   /// Ends a streaming server's messages.
   void finish();
