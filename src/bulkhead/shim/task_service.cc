@@ -2,7 +2,9 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -32,7 +34,6 @@
 #include "bulkhead/v1/options.pb.h"
 
 #include "containerd/events/task.pb.h"
-#include "containerd/task/v2/task.ttrpc.h"
 
 namespace bulkhead::shim {
 namespace {

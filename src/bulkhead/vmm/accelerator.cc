@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <ctime>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -16,7 +15,8 @@
 #include <x86intrin.h>
 #endif
 
-#include <array>
+#include <ratio>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -24,7 +24,6 @@
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/log.h"
 #include "bulkhead/base/result.h"
-#include "bulkhead/base/text.h"
 #include "bulkhead/json/fields.h"
 #include "bulkhead/json/parse.h"
 #include "bulkhead/json/value.h"

@@ -1,5 +1,6 @@
 #include "bulkhead/vmm/qemu/qemu_machine.h"
 
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/types.h>
 
@@ -15,11 +16,11 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "bulkhead/base/bytes.h"
-#include "bulkhead/base/check.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/log.h"
 #include "bulkhead/base/result.h"
@@ -28,7 +29,6 @@
 #include "bulkhead/jail/uid_range.h"
 #include "bulkhead/json/value.h"
 #include "bulkhead/os/event_loop.h"
-#include "bulkhead/os/file.h"
 #include "bulkhead/os/file_info.h"
 #include "bulkhead/os/io.h"
 #include "bulkhead/os/poll.h"
