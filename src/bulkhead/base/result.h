@@ -33,6 +33,8 @@ class [[nodiscard]] Result : public std::expected<T, Error> {
 }  // namespace bulkhead
 
 /// The value of a Result, or a return of its error from the enclosing function.
+/// Never inside the braces of an aggregate or an initializer list, nor in a new-expression: GCC 12
+/// then leaks what was already built (members, elements, the memory); name the value first.
 #define BH_TRY(expr)                                                                               \
   __extension__({                                                                                  \
     _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wshadow\"") auto&& bh_try_ = \
