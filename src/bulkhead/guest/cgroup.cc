@@ -18,7 +18,6 @@
 #include "bulkhead/agent/v1/agent.pb.h"
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/error.h"
-#include "bulkhead/base/log.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/text.h"
 #include "bulkhead/guest/device_rules.h"

@@ -54,7 +54,7 @@ constexpr std::size_t kEntropyBytes = 256;
 Result<std::string> fresh_entropy() {
   const os::UniqueFd source = BH_TRY(os::open_file("/dev/urandom", O_RDONLY));
   std::string entropy(kEntropyBytes, '\0');
-  BH_TRY(os::read_some(source.get(), std::as_writable_bytes(std::span(entropy))));
+  entropy.resize(BH_TRY(os::read_some(source.get(), std::as_writable_bytes(std::span(entropy)))));
   return entropy;
 }
 
