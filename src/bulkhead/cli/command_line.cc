@@ -264,14 +264,19 @@ void add_logs(Tree& tree) {
   sub->footer("Example:\n  bulkhead logs -f --tail 10 web");
 }
 
-void add_image(Tree& tree) {
+/// A command of bulkhead-image, which has its own help: everything goes to it. `words` come before
+/// what the user gave.
+void add_image_program(Tree& tree, const std::string& name, const std::string& description,
+                       const std::vector<std::string>& words) {
   auto arguments = std::make_shared<std::vector<std::string>>();
-  CLI::App* sub = tree.command(tree.app(), "image", "Pull, load, import, list and remove images",
-                               arguments, image);
-  // bulkhead-image has its own help: everything goes to it.
+  CLI::App* sub = tree.command(tree.app(), name, description, arguments, image);
   sub->set_help_flag();
   sub->prefix_command();
-  sub->parse_complete_callback([sub, arguments] { *arguments = sub->remaining(); });
+  sub->parse_complete_callback([sub, arguments, words] {
+    *arguments = words;
+    const std::vector<std::string> rest = sub->remaining();
+    arguments->insert(arguments->end(), rest.begin(), rest.end());
+  });
 }
 
 void add_system(Tree& tree) {
@@ -302,7 +307,11 @@ std::variant<Command, int> parse_command_line(int argc, char** argv) {
   add_list(tree);
   add_life_cycle(tree);
   add_logs(tree);
-  add_image(tree);
+  add_image_program(tree, "image", "Pull, push, load, import, list and remove images", {});
+  add_image_program(tree, "login", "Log in to a registry", {"login"});
+  add_image_program(tree, "logout", "Forget the password for a registry", {"logout"});
+  add_image_program(tree, "registry", "Log in to registries, log out and list logins",
+                    {"registry"});
   add_system(tree);
   try {
     app.parse(argc, argv);

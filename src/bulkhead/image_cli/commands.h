@@ -40,6 +40,23 @@ Result<> remove(store::Store& store, const std::vector<std::string>& images,
 
 Result<> inspect(store::Store& store, const std::vector<std::string>& images);
 
+enum class PasswordSource : std::uint8_t { Terminal, Input };
+
+struct LoginOptions {
+  std::string registry = "docker.io";
+  std::string user;  ///< empty: the terminal is asked
+  PasswordSource password_from = PasswordSource::Terminal;
+  bool insecure = false;
+};
+
+/// Keeps credentials after the registry has taken them.
+Result<> login(const LoginOptions& options);
+
+Result<> logout(const std::string& registry);
+
+/// `bulkhead registry list`
+Result<> list_logins(ListFormat format);
+
 /// The text of `list`. `now` is for the ages of images.
 std::string format_list(const std::vector<store::ImageRecord>& images, ListFormat format,
                         WallTime now);

@@ -12,17 +12,25 @@
 #include "bulkhead/config/paths.h"
 #include "bulkhead/image_cli/command_line.h"
 #include "bulkhead/image_cli/commands.h"
+#include "bulkhead/image_cli/registry_command_line.h"
 #include "bulkhead/os/io.h"
 #include "bulkhead/store/store.h"
 
-// libexec/bulkhead-image: everything about images that needs a network, hashes or archives. A
-// program of its own so that `bulkhead run` loads none of those libraries.
+// libexec/bulkhead-image: everything about images and registries that needs a network, hashes or
+// archives. A program of its own so that `bulkhead run` loads none of those libraries.
 
 namespace {
 
 using namespace bulkhead;  // NOLINT(google-build-using-namespace): this file is the program
 
 Result<> run(int argc, char** argv) {
+  if (argc > 1 && image_cli::is_registry_command(argv[1])) {
+    auto command = BH_TRY(image_cli::parse_registry_command_line(argc, argv));
+    if (const auto* help = std::get_if<image_cli::Help>(&command)) {
+      return image_cli::print(help->text);
+    }
+    return std::get<image_cli::RegistryCommand>(command)();
+  }
   auto command = BH_TRY(image_cli::parse_command_line(argc, argv));
   if (const auto* help = std::get_if<image_cli::Help>(&command)) {
     return image_cli::print(help->text);

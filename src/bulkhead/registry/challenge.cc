@@ -5,17 +5,19 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/text.h"
-#include "bulkhead/registry/http.h"
+#include "bulkhead/registry/url.h"
 
 namespace bulkhead::registry {
 namespace {
 
 constexpr std::size_t kLongestHeader = 8U << 10U;
 constexpr std::size_t kMostParameters = 16;
+constexpr std::size_t kMostChallenges = 8;
 
 bool is_token_char(char c) {
   const auto value = static_cast<unsigned char>(c);
@@ -89,7 +91,7 @@ bool is_parent_host(std::string_view parent, std::string_view host) {
 
 }  // namespace
 
-Result<Challenge> Challenge::parse(std::string_view header) {
+Result<std::vector<Challenge>> Challenge::parse(std::string_view header) {
   if (header.size() > kLongestHeader) {
     return fail(ErrorCode::Invalid, "WWW-Authenticate: longer than {} bytes", kLongestHeader);
   }
@@ -98,23 +100,29 @@ Result<Challenge> Challenge::parse(std::string_view header) {
   };
   Scanner scanner(header);
   scanner.skip(" \t,");
-  Challenge challenge;
-  challenge.scheme = scanner.token();
-  if (challenge.scheme.empty()) {
-    return malformed();
-  }
-  scanner.skip(" \t");
+  std::vector<Challenge> challenges;
   while (!scanner.empty()) {
-    const std::string name = scanner.token();
-    std::string value;
-    if (name.empty() || !scanner.take('=') || !scanner.value(value) ||
-        challenge.parameters.size() >= kMostParameters) {
+    std::string name = scanner.token();
+    if (name.empty() || challenges.size() > kMostChallenges) {
       return malformed();
     }
-    challenge.parameters.emplace(name, std::move(value));
+    if (!scanner.take('=')) {
+      challenges.push_back({.scheme = std::move(name)});
+      scanner.skip(" \t,");
+      continue;
+    }
+    std::string value;
+    if (challenges.empty() || !scanner.value(value) ||
+        challenges.back().parameters.size() >= kMostParameters) {
+      return malformed();
+    }
+    challenges.back().parameters.emplace(std::move(name), std::move(value));
     scanner.skip(" \t,");
   }
-  return challenge;
+  if (challenges.empty()) {
+    return malformed();
+  }
+  return challenges;
 }
 
 std::string Challenge::parameter(const std::string& name) const {

@@ -1,12 +1,12 @@
 #pragma once
 
 #include <map>
-#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "bulkhead/base/result.h"
-#include "bulkhead/registry/http.h"
+#include "bulkhead/registry/url.h"
 
 namespace bulkhead::registry {
 
@@ -16,8 +16,8 @@ struct Challenge {
   std::string scheme;                             ///< lower case: "basic", "bearer"
   std::map<std::string, std::string> parameters;  ///< names in lower case
 
-  /// Errors: Invalid for what is malformed or longer than 8 KiB.
-  static Result<Challenge> parse(std::string_view header);
+  /// All of one header. Errors: Invalid for what is malformed or longer than 8 KiB.
+  static Result<std::vector<Challenge>> parse(std::string_view header);
 
   [[nodiscard]] std::string parameter(const std::string& name) const;
 };

@@ -4,35 +4,42 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <utility>
+#include <vector>
+
+#include <fmt/format.h>
 
 #include "bulkhead/base/digest.h"
 #include "bulkhead/base/error.h"
+#include "bulkhead/base/log.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/text.h"
 #include "bulkhead/json/parse.h"
 #include "bulkhead/json/value.h"
+#include "bulkhead/oci/blob_source.h"
 #include "bulkhead/oci/manifest.h"
 #include "bulkhead/oci/media_type.h"
 #include "bulkhead/oci/reference.h"
-#include "bulkhead/registry/challenge.h"
+#include "bulkhead/registry/authorizer.h"
+#include "bulkhead/registry/client_host.h"
+#include "bulkhead/registry/content_range.h"
 #include "bulkhead/registry/credentials.h"
+#include "bulkhead/registry/hosts.h"
 #include "bulkhead/registry/http.h"
+#include "bulkhead/registry/retry.h"
+#include "bulkhead/registry/url.h"
 
 namespace bulkhead::registry {
 namespace {
 
 constexpr int kMostRedirects = 10;
 constexpr std::size_t kLargestRefusal = 64U << 10U;
-constexpr std::size_t kLargestToken = 1U << 20U;
-constexpr std::array<std::chrono::milliseconds, 3> kRetryDelays = {std::chrono::milliseconds(200),
-                                                                   std::chrono::milliseconds(800),
-                                                                   std::chrono::milliseconds(2000)};
 
 std::string accepted_manifests() {
   std::string accept;
@@ -44,11 +51,29 @@ std::string accepted_manifests() {
   return accept;
 }
 
-bool is_redirect(int status) {
-  return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+/// What is not GET or HEAD is sent again only where the peer says that it may be.
+bool is_redirect(int status, const std::string& method) {
+  const bool reads = method == "GET" || method == "HEAD";
+  return status == 307 || status == 308 ||
+         (reads && (status == 301 || status == 302 || status == 303));
 }
 
-bool is_passing(int status) { return status == 500 || (status >= 502 && status <= 504); }
+bool is_passing(int status) {
+  return status == 429 || status == 500 || (status >= 502 && status <= 504);
+}
+
+bool is_passing(ErrorCode code) {
+  return code == ErrorCode::Io || code == ErrorCode::Timeout || code == ErrorCode::Corrupt;
+}
+
+std::optional<std::chrono::seconds> retry_after(const HttpResponse& response) {
+  const auto header = response.header("retry-after");
+  if (!header) {
+    return std::nullopt;
+  }
+  return parse_retry_after(
+      *header, std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()));
+}
 
 /// "MANIFEST_UNKNOWN: manifest unknown" of a refusal's body, for people.
 std::string reason_in(const std::string& body) {
@@ -77,205 +102,342 @@ ErrorCode code_of_status(int status) {
   }
 }
 
+/// What credentials for an endpoint are stored under.
+std::string credentials_name(const Endpoint& endpoint, const std::string& registry) {
+  if (!endpoint.is_mirror) {
+    return registry;
+  }
+  std::string name = endpoint.base_url.substr(endpoint.base_url.find("://") + 3);
+  name = name.substr(0, name.find('/'));
+  return name == "registry-1.docker.io" ? "docker.io" : name;
+}
+
 }  // namespace
 
-Result<Client> Client::create(const oci::Reference& reference, Transport transport) {
-  Client client(reference, transport);
-  const std::string host =
-      reference.registry() == "docker.io" ? "registry-1.docker.io" : reference.registry();
-  client.base_url_ = "https://" + host;
-  BH_TRY(origin_of(client.base_url_));
+std::string Client::Host::name() const {
+  const std::string rest = endpoint_.base_url.substr(endpoint_.base_url.find("://") + 3);
+  return rest.substr(0, rest.find('/'));
+}
+
+Client::Client(oci::Reference reference, ClientOptions options)
+    : reference_(std::move(reference)), options_(std::move(options)) {}
+
+Client::~Client() = default;
+
+Result<std::shared_ptr<Client>> Client::create(const oci::Reference& reference,
+                                               ClientOptions options) {
+  // Shared with the readers of blobs, which may outlive whoever asked for them.
+  std::shared_ptr<Client> client(new Client(reference, std::move(options)));
+  std::vector<Endpoint> endpoints =
+      BH_TRY(find_endpoints(reference.registry()).context(reference.registry()));
+  const bool is_trial = client->options_.credentials.has_value();
+  for (Endpoint& endpoint : endpoints) {
+    if (endpoint.is_mirror && is_trial) {
+      continue;
+    }
+    BH_TRY(origin_of(endpoint.base_url));
+    if (client->options_.transport == Transport::Insecure) {
+      endpoint.tls.check = TlsCheck::Skip;
+    }
+    Authorizer::Options authorization{
+        .name = credentials_name(endpoint, reference.registry()),
+        .tls = endpoint.tls,
+        .token_services = endpoint.token_services,
+    };
+    if (is_trial) {
+      authorization.lookup = [given = client->options_.credentials] { return given; };
+    } else {
+      authorization.lookup = [name = authorization.name, repository = reference.repository()] {
+        return CredentialStore::from_environment().find(name, repository);
+      };
+    }
+    client->hosts_.push_back(
+        std::make_unique<Host>(client->http_, std::move(endpoint), std::move(authorization)));
+  }
   return client;
 }
 
-bool Client::may_fall_back_to_http() const {
-  if (!base_url_.starts_with("https://")) {
-    return false;
-  }
-  const auto origin = origin_of(base_url_);
-  return transport_ == Transport::Insecure || (origin && is_loopback_host(origin->host));
+std::string Client::repository_path(std::string_view rest) const {
+  std::string path = "/" + reference_.repository() + "/";
+  path += rest;
+  return path;
 }
 
-Error Client::refused(const std::string& what, HttpResponse& response) const {
+std::string Client::scope() const {
+  const std::string_view actions = options_.access == Access::Pull   ? ":pull"
+                                   : options_.access == Access::Push ? ":pull,push"
+                                                                     : ":delete,pull";
+  std::string scope = "repository:" + reference_.repository();
+  scope += actions;
+  return scope;
+}
+
+Error Client::refused(const Host& host, const std::string& what, HttpResponse& response) const {
   const std::string reason = reason_in(response.read_all(kLargestRefusal).value_or(""));
   const int status = response.status();
   if (status == 404) {
-    return fail(ErrorCode::NotFound, "{}: not found in {}{}", what, reference_.registry(), reason);
+    return fail(ErrorCode::NotFound, "{}: not found in {}{}", what, host.name(), reason);
   }
   if (status == 401 || status == 403) {
     return fail(ErrorCode::PermissionDenied,
-                "{}: {} refuses access (it may not exist, or needs credentials){}", what,
-                reference_.registry(), reason);
+                "{}: {} refuses access (it may not exist, or needs credentials: bulkhead login "
+                "{}){}",
+                what, host.name(), reference_.registry(), reason);
   }
   if (status == 429) {
-    return fail(ErrorCode::ResourceExhausted, "{}: {} asks to slow down, try again later{}", what,
-                reference_.registry(), reason);
+    const auto wait = retry_after(response);
+    return fail(ErrorCode::ResourceExhausted, "{}: {} asks to slow down, try again {}{}", what,
+                host.name(), wait ? fmt::format("in {} seconds", wait->count()) : "later", reason);
   }
-  return fail(code_of_status(status), "{}: {} answers {}{}", what, reference_.registry(), status,
-              reason);
+  return fail(code_of_status(status), "{}: {} answers {}{}", what, host.name(), status, reason);
 }
 
-Result<std::unique_ptr<HttpResponse>> Client::open(const std::string& url,
-                                                   const std::string& accept) {
-  const Origin target = BH_TRY(origin_of(url));
-  HttpRequest request{.url = url,
-                      .tls = transport_ == Transport::Insecure ? TlsCheck::Skip : TlsCheck::Verify};
-  if (!accept.empty()) {
-    request.headers.emplace_back("Accept", accept);
+Result<std::unique_ptr<HttpResponse>> Client::send(Host& host, const Call& call) {
+  const Origin own = BH_TRY(origin_of(host.base_url()));
+  const Origin target = BH_TRY(origin_of(call.target));
+  HttpRequest request{.method = call.method,
+                      .url = call.target,
+                      .headers = call.headers,
+                      .body = call.body,
+                      .upload_bytes = call.upload_bytes,
+                      .tls = host.endpoint().tls};
+  if (target == own) {
+    request.headers.insert(request.headers.end(), host.endpoint().headers.begin(),
+                           host.endpoint().headers.end());
+  } else if (target.host != own.host) {
+    request.tls = {
+        .check = options_.transport == Transport::Insecure ? TlsCheck::Skip : TlsCheck::Verify,
+        .authorities = host.endpoint().tls.authorities};
   }
-  if (!authorization_.empty() && target == BH_TRY(origin_of(base_url_))) {
-    request.headers.emplace_back("Authorization", authorization_);
+  std::unique_ptr<oci::BlobReader> upload;
+  if (call.upload) {
+    upload = BH_TRY(call.upload());
+    request.upload = upload.get();
   }
-  return open_http(request);
+  return http_.open(request);
 }
 
-Result<std::unique_ptr<HttpResponse>> Client::get_following(std::string url,
-                                                            const std::string& accept) {
-  for (int hop = 0; hop <= kMostRedirects; ++hop) {
-    auto response = BH_TRY(open(url, accept));
+/// `call.target` is a whole URL here.
+Result<std::unique_ptr<HttpResponse>> Client::send_following(Host& host, const Call& call) {
+  const Origin own = BH_TRY(origin_of(host.base_url()));
+  Call hop = call;
+  for (int count = 0; count <= kMostRedirects; ++count) {
+    auto response = BH_TRY(send(host, hop));
     const auto location = response->header("location");
-    if (!is_redirect(response->status()) || !location) {
+    if (!is_redirect(response->status(), call.method) || !location) {
       return response;
     }
-    std::string next = BH_TRY(resolve_url(url, *location));
-    const Origin target = BH_TRY(origin_of(next));
-    if (target.scheme == "http" && url.starts_with("https://") &&
-        transport_ != Transport::Insecure) {
-      return fail(ErrorCode::PermissionDenied, "{}: redirects from https to http {}",
-                  reference_.registry(), quote(next));
+    std::string next = BH_TRY(resolve_url(hop.target, *location).context(host.name()));
+    const Origin target = BH_TRY(origin_of(next).context(host.name()));
+    if (target.scheme == "http" && hop.target.starts_with("https://") &&
+        options_.transport != Transport::Insecure) {
+      return fail(ErrorCode::PermissionDenied, "{}: redirects from https to http {}", host.name(),
+                  quote(next));
     }
-    url = std::move(next);
+    if (target != own) {
+      // Who was not meant is not shown who we are, not even after a way back.
+      std::erase_if(hop.headers,
+                    [](const auto& header) { return header.first == "Authorization"; });
+    }
+    hop.target = std::move(next);
   }
-  return fail(ErrorCode::Remote, "{}: more than {} redirects", reference_.registry(),
-              kMostRedirects);
+  return fail(ErrorCode::Remote, "{}: more than {} redirects", host.name(), kMostRedirects);
 }
 
-Result<std::string> Client::fetch_token(const Challenge& challenge) {
-  const std::string realm = challenge.parameter("realm");
-  const Origin service = BH_TRY(origin_of(realm).context("token service"));
-  const Origin registry = BH_TRY(origin_of(base_url_));
-  if (!may_ask_for_token(service, registry)) {
-    return fail(ErrorCode::PermissionDenied, "{}: names a token service without https, {}",
-                reference_.registry(), quote(realm));
-  }
-  std::string url = realm;
-  url += realm.contains('?') ? '&' : '?';
-  url += "service=" + encode_query(challenge.parameter("service"));
-  std::string scope = challenge.parameter("scope");
-  if (scope.empty()) {
-    scope = "repository:" + reference_.repository() + ":pull";
-  }
-  url += "&scope=" + encode_query(scope);
-  HttpRequest request{.url = url,
-                      .tls = transport_ == Transport::Insecure ? TlsCheck::Skip : TlsCheck::Verify};
-  if (may_send_credentials(service, registry)) {
-    if (const auto credentials = BH_TRY(find_credentials(reference_.registry()))) {
-      request.headers.emplace_back("Authorization", "Basic " + *credentials);
-    }
-  }
-  const auto response = BH_TRY(open_http(request));
-  if (response->status() != 200) {
-    return refused("token for " + reference_.repository(), *response);
-  }
-  const json::Value answer =
-      BH_TRY(json::parse(BH_TRY(response->read_all(kLargestToken)), "token"));
-  for (const std::string_view name : {"token", "access_token"}) {
-    const json::Value* value = answer.find(name);
-    const std::string* token = value == nullptr ? nullptr : value->as_string();
-    const auto printable = [](char c) { return c > 0x20 && c < 0x7f; };
-    if (token != nullptr && !token->empty() && std::ranges::all_of(*token, printable)) {
-      return *token;
-    }
-  }
-  return fail(ErrorCode::Remote, "{}: the token service answers without a token",
-              reference_.registry());
-}
-
-Result<> Client::authenticate(const HttpResponse& refusal) {
-  const auto header = refusal.header("www-authenticate");
-  if (!header) {
-    return fail(ErrorCode::PermissionDenied, "{}: asks for credentials without saying which",
-                reference_.registry());
-  }
-  const Challenge challenge = BH_TRY(Challenge::parse(*header));
-  if (challenge.scheme == "bearer") {
-    authorization_ = "Bearer " + BH_TRY(fetch_token(challenge));
-    return {};
-  }
-  if (challenge.scheme == "basic") {
-    const auto credentials = BH_TRY(find_credentials(reference_.registry()));
-    if (!credentials) {
-      return fail(ErrorCode::PermissionDenied,
-                  "{}: needs a user name and a password; none are stored in ~/.docker/config.json",
-                  reference_.registry());
-    }
-    authorization_ = "Basic " + *credentials;
-    return {};
-  }
-  return fail(ErrorCode::Unsupported, "{}: asks for the authentication scheme {}",
-              reference_.registry(), quote(challenge.scheme));
-}
-
-/// One GET with everything that can be mended mended: http where that is allowed, a token where one
-/// is asked for, another try where the trouble passes.
-Result<std::unique_ptr<HttpResponse>> Client::get(const std::string& path,
-                                                  const std::string& accept) {
-  bool authenticated = false;
-  std::size_t tries = 0;
+/// Over http where that is allowed and needed, with what the host asks for to let us in.
+Result<std::unique_ptr<HttpResponse>> Client::send_authorized(Host& host, const Call& call) {
+  bool has_learnt = false;
   while (true) {
-    auto response = get_following(base_url_ + path, accept);
+    Call whole = call;
+    if (call.target.starts_with('/')) {
+      whole.target = host.base_url() + call.target;
+      if (host.endpoint().is_mirror) {
+        whole.target = with_query(std::move(whole.target), "ns", reference_.registry());
+      }
+    }
+    const Origin own = BH_TRY(origin_of(host.base_url()));
+    const Origin target = BH_TRY(origin_of(whole.target));
+    std::string authorization;
+    if (target == own) {
+      authorization = BH_TRY(host.authorizer().header(own, call.scope));
+    }
+    if (!authorization.empty()) {
+      whole.headers.emplace_back("Authorization", authorization);
+    }
+    auto response = send_following(host, whole);
     if (!response) {
       const ErrorCode code = response.error().code();
-      const bool no_tls = code == ErrorCode::Unsupported ||
-                          (transport_ == Transport::Insecure && code == ErrorCode::Unavailable);
-      if (no_tls && may_fall_back_to_http()) {
-        base_url_.replace(0, std::string_view("https").size(), "http");
+      const bool is_insecure = options_.transport == Transport::Insecure;
+      const bool may_be_plain = host.is_https() && call.target.starts_with('/') &&
+                                (is_insecure || is_loopback_host(own.host));
+      if (may_be_plain &&
+          (code == ErrorCode::Unsupported || (is_insecure && code == ErrorCode::Unavailable))) {
+        host.make_plain();
         continue;
       }
       if (code == ErrorCode::Unsupported) {
         return std::move(response.error())
             .context("it does not speak TLS (--insecure allows plain http)");
       }
-      if (code != ErrorCode::Timeout || tries == kRetryDelays.size()) {
-        return std::move(response.error());
-      }
-    } else if ((*response)->status() == 401 && !authenticated) {
-      BH_TRY(authenticate(**response));
-      authenticated = true;
-      continue;
-    } else if (!is_passing((*response)->status()) || tries == kRetryDelays.size()) {
+      return std::move(response.error());
+    }
+    if ((*response)->status() != 401 || has_learnt) {
       return response;
     }
-    std::this_thread::sleep_for(kRetryDelays.at(tries));
-    ++tries;
+    const Origin refuser = BH_TRY(origin_of((*response)->url()));
+    if (refuser != own) {
+      return response;  // a redirect led there: what it asks for is none of ours
+    }
+    BH_TRY(host.authorizer().learn(own, **response, call.scope, authorization));
+    has_learnt = true;
   }
+}
+
+/// `consume`, called with a success, may fail with what passes too: then all of it is tried again.
+Result<std::unique_ptr<HttpResponse>> Client::exchange(Host& host, const Call& call,
+                                                       const Consume& consume) {
+  Backoff backoff(options_.retry);
+  while (true) {
+    auto response = send_authorized(host, call);
+    std::optional<std::chrono::seconds> told;
+    if (response && !is_passing((*response)->status())) {
+      if (!consume || !is_success((*response)->status())) {
+        return response;
+      }
+      Result<> consumed = consume(**response);
+      if (consumed) {
+        return response;
+      }
+      response = std::move(consumed).error();
+    } else if (response) {
+      told = retry_after(**response);
+    }
+    if (!response && !is_passing(response.error().code())) {
+      return response;
+    }
+    auto wait = call.is_tried_again ? backoff.next(told) : std::nullopt;
+    if (wait && !response && response.error().code() == ErrorCode::Timeout) {
+      wait = backoff.next(told);  // has cost enough time: counts twice
+    }
+    if (!wait) {
+      return response;
+    }
+    std::this_thread::sleep_for(*wait);
+  }
+}
+
+template <class Can>
+Result<> Client::ask_hosts(Can can, const Call& call, const std::string& what,
+                           const Consume& consume) {
+  std::optional<Error> failure;
+  for (const auto& host : hosts_) {
+    if (!can(host->endpoint())) {
+      continue;
+    }
+    if (failure && failure->code() != ErrorCode::NotFound) {
+      log::warning("mirror: {}", failure->message());
+    }
+    auto response = exchange(*host, call, consume);
+    if (response && is_success((*response)->status())) {
+      return {};
+    }
+    failure = response ? refused(*host, what, **response) : std::move(response).error();
+  }
+  if (failure) {
+    return *std::move(failure);
+  }
+  return fail(ErrorCode::FailedPrecondition, "{}: hosts.toml names nobody who may be asked", what);
+}
+
+Result<> Client::ping() {
+  Host& host = *hosts_.back();
+  const auto response = BH_TRY(exchange(host, {.target = "/"}));
+  if (response->status() != 200) {
+    return refused(host, reference_.registry(), *response);
+  }
+  return {};
 }
 
 Result<RemoteManifest> Client::manifest(const std::string& tag_or_digest) {
-  const auto response = BH_TRY(
-      get("/v2/" + reference_.repository() + "/manifests/" + tag_or_digest, accepted_manifests()));
-  if (response->status() != 200) {
-    return refused(reference_.text(), *response);
-  }
   RemoteManifest manifest;
-  const std::string type = response->header("content-type").value_or("");
-  manifest.media_type = type.substr(0, type.find(';'));
-  manifest.content = BH_TRY(response->read_all(oci::kLargestDocument).context(reference_.text()));
-  if (const auto header = response->header("docker-content-digest")) {
-    if (auto digest = Digest::parse(*header)) {
-      manifest.digest_header = *std::move(digest);
-    }
-  }
+  const bool is_tag = oci::is_tag(tag_or_digest);
+  const Call call{.target = repository_path("manifests/" + tag_or_digest),
+                  .scope = scope(),
+                  .headers = {{"Accept", accepted_manifests()}}};
+  BH_TRY(ask_hosts(
+      [&](const Endpoint& endpoint) { return is_tag ? endpoint.can_resolve : endpoint.can_pull; },
+      call, reference_.text(),
+      [&](HttpResponse& response) -> Result<> {
+        const std::string type = response.header("content-type").value_or("");
+        manifest.media_type = type.substr(0, type.find(';'));
+        manifest.content =
+            BH_TRY(response.read_all(oci::kLargestDocument).context(reference_.text()));
+        if (const auto header = response.header("docker-content-digest")) {
+          if (auto digest = Digest::parse(*header)) {
+            manifest.digest_header = *std::move(digest);
+          }
+        }
+        return {};
+      }));
   return manifest;
 }
 
-Result<std::unique_ptr<HttpResponse>> Client::blob(const Digest& digest) {
-  auto response =
-      BH_TRY(get("/v2/" + reference_.repository() + "/blobs/" + digest.text(), std::string()));
-  if (response->status() != 200) {
-    return refused(digest.text(), *response);
+Result<Client::BlobAnswer> Client::blob_of(Host& host, const oci::Descriptor& descriptor,
+                                           std::uint64_t offset) {
+  const std::string what = descriptor.digest.text();
+  Call call{.target = repository_path("blobs/" + what),
+            .scope = scope(),
+            .headers = {{"Accept-Encoding", "identity"}}};
+  if (offset > 0) {
+    call.headers.emplace_back("Range", fmt::format("bytes={}-", offset));
   }
-  return response;
+  auto response = BH_TRY(exchange(host, call));
+  const int status = response->status();
+  const auto wrong = [&](std::string_view why) {
+    return fail(ErrorCode::Corrupt, "{}: {} answers with {}", what, host.name(), why);
+  };
+  if (const auto encoding = response->header("content-encoding");
+      encoding && *encoding != "identity") {
+    return wrong("an encoding that was not asked for, " + quote(*encoding));
+  }
+  if (status == 206 && offset > 0) {
+    const auto range = ContentRange::parse(response->header("content-range").value_or(""));
+    if (!range || range->first != offset || range->last + 1 != descriptor.size ||
+        range->total.value_or(descriptor.size) != descriptor.size) {
+      return wrong("another range than was asked for");
+    }
+    return BlobAnswer{.response = std::move(response)};
+  }
+  if (status != 200) {
+    return status == 206 ? wrong("a part where all was asked for") : refused(host, what, *response);
+  }
+  const auto length = parse_decimal<std::uint64_t>(response->header("content-length").value_or(""));
+  if (length && *length != descriptor.size) {
+    return wrong(fmt::format("{} bytes instead of {}", *length, descriptor.size));
+  }
+  return BlobAnswer{.response = std::move(response), .skip = offset};
+}
+
+Result<Client::BlobAnswer> Client::blob(const oci::Descriptor& descriptor, std::uint64_t offset) {
+  std::optional<Error> failure;
+  for (const auto& host : hosts_) {
+    if (!host->endpoint().can_pull) {
+      continue;
+    }
+    if (failure && failure->code() != ErrorCode::NotFound) {
+      log::warning("mirror: {}", failure->message());
+    }
+    auto answer = blob_of(*host, descriptor, offset);
+    if (answer) {
+      return answer;
+    }
+    failure = std::move(answer).error();
+  }
+  if (failure) {
+    return *std::move(failure);
+  }
+  return fail(ErrorCode::FailedPrecondition, "{}: hosts.toml names nobody who may be asked",
+              descriptor.digest.text());
 }
 
 }  // namespace bulkhead::registry

@@ -1,16 +1,27 @@
 #pragma once
 
+#include <atomic>
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "bulkhead/base/digest.h"
 #include "bulkhead/base/result.h"
+#include "bulkhead/oci/blob_source.h"
+#include "bulkhead/oci/manifest.h"
 #include "bulkhead/oci/reference.h"
-#include "bulkhead/registry/challenge.h"
+#include "bulkhead/registry/authorizer.h"
+#include "bulkhead/registry/credentials.h"
+#include "bulkhead/registry/hosts.h"
 #include "bulkhead/registry/http.h"
+#include "bulkhead/registry/retry.h"
 
 namespace bulkhead::registry {
 
@@ -19,6 +30,17 @@ namespace bulkhead::registry {
 /// unchecked.
 enum class Transport : std::uint8_t { Secure, Insecure };
 
+/// What tokens are asked for.
+enum class Access : std::uint8_t { Pull, Push, Delete };
+
+struct ClientOptions {
+  Transport transport = Transport::Secure;
+  Access access = Access::Pull;
+  /// Instead of those that are stored, and for the registry itself only: no mirrors then.
+  std::optional<Credentials> credentials;
+  Backoff::Limits retry;
+};
+
 /// A manifest or index as the registry has it. The bytes are not checked against any digest yet.
 struct RemoteManifest {
   std::string content;
@@ -26,40 +48,103 @@ struct RemoteManifest {
   std::optional<Digest> digest_header;  ///< Docker-Content-Digest, when it is well formed
 };
 
-/// A client of one repository of a registry, with its credentials and token. Blocks. One thread.
+/// A client of one repository of a registry and its mirrors. Blocks. Any number of threads.
 /// Source: OCI distribution specification 1.1.
 ///
-/// Credentials come from $DOCKER_CONFIG or ~/.docker/config.json, then podman's auth.json; they are
-/// sent to the registry itself and to token services related to it (challenge.h), and to nobody
-/// else: a redirect to another origin goes without them.
+/// Everything that can be sent twice is tried again, after a wait, where the trouble passes: broken
+/// connections, stalls, 429, 500 and 502 to 504. Where hosts.toml names mirrors, they are asked
+/// first, and what they do not have, the registry is asked for.
+///
+/// Errors of everything: NotFound, PermissionDenied, Unavailable, Io, Timeout, ResourceExhausted
+/// (asked to slow down, or a document beyond all bounds), Unsupported, Remote.
 class Client {
  public:
-  /// No traffic yet.
-  static Result<Client> create(const oci::Reference& reference, Transport transport);
+  /// No traffic yet. Errors: those of hosts.toml.
+  static Result<std::shared_ptr<Client>> create(const oci::Reference& reference,
+                                                ClientOptions options = {});
 
-  /// Errors: NotFound, PermissionDenied, Unavailable, Timeout, ResourceExhausted (asked to slow
-  /// down, or a document beyond all bounds), Remote.
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+  ~Client();
+
+  [[nodiscard]] const oci::Reference& reference() const { return reference_; }
+
+  /// Whether the registry is there, speaks the protocol and takes the credentials.
+  Result<> ping();
+
   Result<RemoteManifest> manifest(const std::string& tag_or_digest);
 
-  /// The answer with the blob's bytes as its body.
-  Result<std::unique_ptr<HttpResponse>> blob(const Digest& digest);
+  /// A blob from `offset` on.
+  struct BlobAnswer {
+    std::unique_ptr<HttpResponse> response;
+    std::uint64_t skip = 0;  ///< bytes at its beginning that come before the offset
+  };
+
+  /// `size` is what was promised. An answer that is for another part, of another size or encoded is
+  /// Corrupt. Does not try again.
+  Result<BlobAnswer> blob(const oci::Descriptor& descriptor, std::uint64_t offset);
+
+  /// Whether the repository has it.
+  Result<bool> has_blob(const Digest& digest);
+  Result<bool> has_manifest(const std::string& tag_or_digest);
+
+  struct UploadOptions {
+    /// Another repository of the registry that may have the blob: then nothing is sent.
+    std::string mount_from;
+    /// Sent in pieces of this size; 0: in one, or in pieces where the registry refuses it as too
+    /// large. A broken piece is sent again from where it broke.
+    std::uint64_t chunk_bytes = 0;
+  };
+
+  enum class Upload : std::uint8_t { Sent, Mounted };
+
+  /// Gives the blob's content from an offset on; called for each try.
+  using OpenBlob = std::function<Result<std::unique_ptr<oci::BlobReader>>(std::uint64_t offset)>;
+
+  /// Errors: Corrupt too when the registry took in something else.
+  Result<Upload> push_blob(const oci::Descriptor& descriptor, const OpenBlob& open,
+                           const UploadOptions& options);
+
+  /// What it refers to must be there. Errors: as above.
+  Result<> push_manifest(const std::string& content, const std::string& media_type,
+                         const std::string& tag_or_digest, const Digest& digest);
 
  private:
-  Client(oci::Reference reference, Transport transport)
-      : reference_(std::move(reference)), transport_(transport) {}
+  class Host;
+  struct Call;
+  struct UploadSession;
+  using Consume = std::function<Result<>(HttpResponse&)>;
 
-  Result<std::unique_ptr<HttpResponse>> get(const std::string& path, const std::string& accept);
-  Result<std::unique_ptr<HttpResponse>> get_following(std::string url, const std::string& accept);
-  Result<std::unique_ptr<HttpResponse>> open(const std::string& url, const std::string& accept);
-  Result<> authenticate(const HttpResponse& refusal);
-  Result<std::string> fetch_token(const Challenge& challenge);
-  [[nodiscard]] bool may_fall_back_to_http() const;
-  [[nodiscard]] Error refused(const std::string& what, HttpResponse& response) const;
+  Client(oci::Reference reference, ClientOptions options);
+
+  [[nodiscard]] std::string repository_path(std::string_view rest) const;
+  [[nodiscard]] std::string scope() const;
+  [[nodiscard]] Error refused(const Host& host, const std::string& what,
+                              HttpResponse& response) const;
+
+  Result<std::unique_ptr<HttpResponse>> send(Host& host, const Call& call);
+  Result<std::unique_ptr<HttpResponse>> send_following(Host& host, const Call& call);
+  Result<std::unique_ptr<HttpResponse>> send_authorized(Host& host, const Call& call);
+  Result<std::unique_ptr<HttpResponse>> exchange(Host& host, const Call& call,
+                                                 const Consume& consume = {});
+  template <class Can>
+  Result<> ask_hosts(Can can, const Call& call, const std::string& what, const Consume& consume);
+  Result<BlobAnswer> blob_of(Host& host, const oci::Descriptor& descriptor, std::uint64_t offset);
+
+  Result<Host*> push_host();
+  Result<bool> is_there(Host& host, const std::string& target, const std::string& what);
+  Result<std::string> location_of(Host& host, const std::string& base,
+                                  const HttpResponse& response) const;
+  Result<Upload> upload_once(Host& host, const oci::Descriptor& descriptor, const OpenBlob& open,
+                             const UploadOptions& options);
+  Result<> upload_chunks(Host& host, UploadSession session, const oci::Descriptor& descriptor,
+                         const OpenBlob& open);
+  Result<> resynchronise(Host& host, UploadSession& session);
 
   oci::Reference reference_;
-  Transport transport_;
-  std::string base_url_;       ///< "https://registry-1.docker.io"
-  std::string authorization_;  ///< value of the header; empty until asked for
+  ClientOptions options_;
+  HttpClient http_;
+  std::vector<std::unique_ptr<Host>> hosts_;  ///< mirrors first, the registry itself last
 };
 
 }  // namespace bulkhead::registry

@@ -1,21 +1,66 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "bulkhead/base/result.h"
 
 namespace bulkhead::registry {
 
-/// The stored credentials for a registry ("docker.io", "localhost:5000"), as a Basic authorization
-/// carries them: base64 of "user:password". Looked for in $DOCKER_CONFIG/config.json or
-/// ~/.docker/config.json, then in podman's auth.json ($REGISTRY_AUTH_FILE,
-/// $XDG_RUNTIME_DIR/containers, ~/.config/containers).
-/// Errors: Invalid when a file is there but malformed.
-Result<std::optional<std::string>> find_credentials(const std::string& registry);
+enum class CredentialKind : std::uint8_t {
+  Password,
+  IdentityToken,  ///< an OAuth 2 refresh token: only token services are shown it
+};
 
-/// The same from the text of one such file.
-Result<std::optional<std::string>> credentials_in(const std::string& text,
-                                                  const std::string& registry);
+struct Credentials {
+  std::string user;
+  std::string secret;
+  CredentialKind kind = CredentialKind::Password;
+
+  /// The value of an Authorization header.
+  [[nodiscard]] std::string basic() const;
+
+  bool operator==(const Credentials&) const = default;
+};
+
+/// What the files below know about one registry.
+struct Login {
+  std::string registry;  ///< "docker.io", "localhost:5000", "quay.io/team"
+  std::string user;      ///< empty for an identity token
+  std::string place;     ///< file or helper
+};
+
+/// Where passwords for registries are kept: files that docker and podman read too, and the helpers
+/// that these name. Order: $REGISTRY_AUTH_FILE; $DOCKER_CONFIG/config.json or
+/// ~/.docker/config.json; $XDG_RUNTIME_DIR/containers/auth.json or /run/containers/UID/auth.json;
+/// ~/.config/containers/auth.json. The first is the one that is written.
+/// Source: docker config(5) as in docker/cli "credential stores"; containers-auth.json(5).
+class CredentialStore {
+ public:
+  static CredentialStore from_environment();
+
+  explicit CredentialStore(std::vector<std::string> files) : files_(std::move(files)) {}
+
+  /// For a repository ("team/image") of a registry ("docker.io", "localhost:5000"); an entry for a
+  /// beginning of the repository's path wins over one for the registry.
+  /// Errors: Invalid when a file is malformed; Remote, NotFound of a helper.
+  [[nodiscard]] Result<std::optional<Credentials>> find(const std::string& registry,
+                                                        std::string_view repository = {}) const;
+
+  /// Where it went: a file (0600) or a helper. Other content of the file stays.
+  /// Errors: Invalid when there is no place for it or it is malformed.
+  Result<std::string> put(const std::string& registry, const Credentials& credentials);
+
+  /// Removes what all files and helpers have for the registry. False when there was nothing.
+  Result<bool> remove(const std::string& registry);
+
+  [[nodiscard]] Result<std::vector<Login>> list() const;
+
+ private:
+  std::vector<std::string> files_;
+};
 
 }  // namespace bulkhead::registry

@@ -3,7 +3,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,18 +12,43 @@
 
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/result.h"
+#include "bulkhead/oci/blob_source.h"
 
 namespace bulkhead::registry {
 
 /// Whether the peer of a connection must prove who it is.
 enum class TlsCheck : std::uint8_t { Verify, Skip };
 
+/// How a TLS peer is spoken to.
+struct TlsOptions {
+  TlsCheck check = TlsCheck::Verify;
+  std::string authorities;       ///< certificates in PEM, believed beside those of the system
+  std::string certificate_file;  ///< our own, in PEM; empty: we show none
+  std::string key_file;          ///< empty: it is in certificate_file
+
+  bool operator==(const TlsOptions&) const = default;
+};
+
 struct HttpRequest {
   std::string method = "GET";
   std::string url;  ///< http or https only
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
-  TlsCheck tls = TlsCheck::Verify;
+  /// Sent instead of `body`; borrowed until the answer's head is there.
+  oci::BlobReader* upload = nullptr;
+  std::uint64_t upload_bytes = 0;
+  TlsOptions tls;
+};
+
+struct HttpTimeouts {
+  std::chrono::seconds connect{15};
+  /// Without news from the peer; a trickle below 1 KiB counts as none.
+  std::chrono::seconds stall{30};
+  /// For a whole document that is read into memory.
+  std::chrono::seconds document{120};
+
+  /// The defaults, with $BULKHEAD_REGISTRY_TIMEOUT seconds (1 to 3600) for a stall.
+  static HttpTimeouts from_environment();
 };
 
 /// An answer whose head has come; its body is read as it arrives. Redirects are not followed.
@@ -40,15 +64,21 @@ class HttpResponse {
   /// The last header of that name, in any case.
   [[nodiscard]] std::optional<std::string> header(std::string_view name) const;
 
-  /// 0 is the end. Errors: Timeout when the peer stalls, Unavailable when the connection breaks,
-  /// Corrupt when the body is shorter than was announced.
+  /// All of that name, in order.
+  [[nodiscard]] std::vector<std::string> headers(std::string_view name) const;
+
+  /// What was asked for.
+  [[nodiscard]] const std::string& url() const;
+
+  /// 0 is the end. Errors: Timeout when the peer stalls, Io when the connection breaks, Corrupt
+  /// when the body is shorter than was announced.
   Result<std::size_t> read(MutableBytes buffer);
 
-  /// Errors: ResourceExhausted beyond `limit`.
+  /// Errors: ResourceExhausted beyond `limit`; Timeout when all of it takes too long.
   Result<std::string> read_all(std::size_t limit);
 
  private:
-  friend Result<std::unique_ptr<HttpResponse>> open_http(const HttpRequest& request);
+  friend class HttpClient;
 
   struct State;
 
@@ -57,31 +87,33 @@ class HttpResponse {
   std::unique_ptr<State> state_;
 };
 
-/// Sends a request and waits for the head of the answer, whatever its status. Blocks; one thread at
-/// a time for each response. Proxies come from the environment (HTTP_PROXY, HTTPS_PROXY, NO_PROXY).
-/// Errors: Unavailable (no connection), Unsupported when the peer does not speak TLS,
-/// PermissionDenied when its certificate is not good, Timeout, Invalid for a URL that is not http.
-Result<std::unique_ptr<HttpResponse>> open_http(const HttpRequest& request);
+/// Sends requests, over connections that are used again. Blocks. Any number of threads; each
+/// response is one thread's at a time and may outlive the client.
+///
+/// Proxies come from the environment: http_proxy, HTTP_PROXY, https_proxy, HTTPS_PROXY, all_proxy,
+/// no_proxy, NO_PROXY; loopback addresses are always spoken to directly.
+class HttpClient {
+ public:
+  explicit HttpClient(HttpTimeouts timeouts = HttpTimeouts::from_environment());
 
-/// The parts of a URL that decisions about trust are made on.
-struct Origin {
-  std::string scheme;
-  std::string host;  ///< lower case, brackets of IPv6 removed
-  std::string port;  ///< always given
+  HttpClient(const HttpClient&) = delete;
+  HttpClient& operator=(const HttpClient&) = delete;
+  ~HttpClient();
 
-  bool operator==(const Origin&) const = default;
+  /// Sends a request and waits for the head of the answer, whatever its status.
+  /// Errors: Unavailable (no connection), Io (the connection broke), Unsupported when the peer does
+  /// not speak TLS, PermissionDenied when its certificate is not good, Timeout, ResourceExhausted
+  /// for a huge head, Invalid for a URL that is not http; those of request.upload.
+  Result<std::unique_ptr<HttpResponse>> open(const HttpRequest& request);
+
+ private:
+  friend class HttpResponse;
+
+  class Connections;
+
+  HttpTimeouts timeouts_;
+  /// Shared with responses, which give their connection back when they end.
+  std::shared_ptr<Connections> connections_;
 };
-
-/// Errors: Invalid.
-Result<Origin> origin_of(const std::string& url);
-
-/// `reference` resolved against the URL it came from. Errors: Invalid.
-Result<std::string> resolve_url(const std::string& base, const std::string& reference);
-
-/// localhost, 127.0.0.0/8 or ::1: by text, no name is looked up.
-bool is_loopback_host(std::string_view host);
-
-/// Percent-encodes a query parameter.
-std::string encode_query(std::string_view text);
 
 }  // namespace bulkhead::registry

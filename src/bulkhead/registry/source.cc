@@ -15,22 +15,11 @@
 #include "bulkhead/oci/manifest.h"
 #include "bulkhead/oci/media_type.h"
 #include "bulkhead/oci/reference.h"
+#include "bulkhead/registry/blob_reader.h"
 #include "bulkhead/registry/client.h"
-#include "bulkhead/registry/http.h"
 
 namespace bulkhead::registry {
 namespace {
-
-class ResponseReader final : public oci::BlobReader {
- public:
-  explicit ResponseReader(std::unique_ptr<HttpResponse> response)
-      : response_(std::move(response)) {}
-
-  Result<std::size_t> read(MutableBytes buffer) override { return response_->read(buffer); }
-
- private:
-  std::unique_ptr<HttpResponse> response_;
-};
 
 class TextReader final : public oci::BlobReader {
  public:
@@ -52,12 +41,12 @@ class TextReader final : public oci::BlobReader {
 
 Result<std::unique_ptr<Source>> Source::create(const oci::Reference& reference,
                                                Transport transport) {
-  Client client = BH_TRY(Client::create(reference, transport));
+  std::shared_ptr<Client> client = BH_TRY(Client::create(reference, {.transport = transport}));
   return std::unique_ptr<Source>(new Source(std::move(client)));
 }
 
 Result<oci::BlobSource::Resolved> Source::resolve(const oci::Reference& reference) {
-  RemoteManifest manifest = BH_TRY(client_.manifest(reference.tag_or_digest()));
+  RemoteManifest manifest = BH_TRY(client_->manifest(reference.tag_or_digest()));
   const auto algorithm =
       reference.digest() ? reference.digest()->algorithm() : DigestAlgorithm::Sha256;
   Digest digest = BH_TRY(hash::digest_of(as_bytes(manifest.content), algorithm));
@@ -70,10 +59,11 @@ Result<oci::BlobSource::Resolved> Source::resolve(const oci::Reference& referenc
 
 Result<std::unique_ptr<oci::BlobReader>> Source::open(const oci::Descriptor& descriptor) {
   if (oci::document_kind(descriptor.media_type)) {
-    RemoteManifest manifest = BH_TRY(client_.manifest(descriptor.digest.text()));
+    RemoteManifest manifest = BH_TRY(client_->manifest(descriptor.digest.text()));
     return std::make_unique<TextReader>(std::move(manifest.content));
   }
-  return std::make_unique<ResponseReader>(BH_TRY(client_.blob(descriptor.digest)));
+  std::unique_ptr<oci::BlobReader> reader = BH_TRY(BlobReader::open(client_, descriptor));
+  return reader;
 }
 
 }  // namespace bulkhead::registry

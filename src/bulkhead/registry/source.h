@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 
 #include "bulkhead/base/result.h"
 #include "bulkhead/oci/blob_source.h"
@@ -22,9 +23,9 @@ class Source final : public oci::BlobSource {
   Result<std::unique_ptr<oci::BlobReader>> open(const oci::Descriptor& descriptor) override;
 
  private:
-  explicit Source(Client client) : client_(std::move(client)) {}
+  explicit Source(std::shared_ptr<Client> client) : client_(std::move(client)) {}
 
-  Client client_;
+  std::shared_ptr<Client> client_;  ///< the readers it gives hold it too
 };
 
 }  // namespace bulkhead::registry

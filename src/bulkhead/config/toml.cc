@@ -1,0 +1,89 @@
+#include "bulkhead/config/toml.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#define TOML_EXCEPTIONS 0
+#include <toml++/toml.h>
+
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/result.h"
+#include "bulkhead/base/text.h"
+#include "bulkhead/json/value.h"
+
+// toml++ is in this file alone; it is slow to compile.
+
+namespace bulkhead::config {
+namespace {
+
+constexpr std::size_t kLargestText = 1U << 20U;
+
+json::Value value_of(const toml::node& node);
+
+/// toml++ sorts by name; people mean the order in which they wrote.
+json::Value value_of(const toml::table& table) {
+  struct Entry {
+    toml::source_position position;
+    std::string name;
+    const toml::node* node;
+  };
+
+  std::vector<Entry> entries;
+  for (const auto& [key, node] : table) {
+    entries.push_back({key.source().begin, std::string(key.str()), &node});
+  }
+  std::ranges::stable_sort(entries, [](const Entry& a, const Entry& b) {
+    return std::pair(a.position.line, a.position.column) <
+           std::pair(b.position.line, b.position.column);
+  });
+  json::Object object;
+  for (Entry& entry : entries) {
+    object.push_back({std::move(entry.name), value_of(*entry.node)});
+  }
+  return object;
+}
+
+json::Value value_of(const toml::array& array) {
+  json::Array values;
+  for (const toml::node& node : array) {
+    values.push_back(value_of(node));
+  }
+  return values;
+}
+
+json::Value value_of(const toml::node& node) {
+  return node.visit([](const auto& one) -> json::Value {
+    using Node = std::remove_cvref_t<decltype(one)>;
+    if constexpr (toml::is_table<Node> || toml::is_array<Node>) {
+      return value_of(one);
+    } else if constexpr (toml::is_chronological<Node>) {
+      std::ostringstream text;
+      text << one.get();
+      return std::move(text).str();
+    } else {
+      return one.get();
+    }
+  });
+}
+
+}  // namespace
+
+Result<json::Value> parse_toml(std::string_view text, std::string_view what) {
+  if (text.size() > kLargestText) {
+    return fail(ErrorCode::ResourceExhausted, "{}: more than {} bytes", what, kLargestText);
+  }
+  const toml::parse_result result = toml::parse(text);
+  if (!result) {
+    const toml::source_position& at = result.error().source().begin;
+    return fail(ErrorCode::Invalid, "{}: line {}, column {}: {}", what, at.line, at.column,
+                quote(result.error().description()));
+  }
+  return value_of(result.table());
+}
+
+}  // namespace bulkhead::config

@@ -1,0 +1,173 @@
+#!/usr/bin/env bash
+# bulkhead-image against docker-registry, with and without TLS and passwords; skopeo checks what was
+# pushed. In a network namespace of its own: run through tests/cli/lib/in-own-network.
+set -euo pipefail
+
+build_dir=${BULKHEAD_BUILD_DIR:?"the build directory"}
+project_dir=$(cd "$(dirname "$0")/../.." && pwd)
+image=$build_dir/libexec/bulkhead-image
+
+skip() {
+  echo "skipped: $*"
+  exit 77
+}
+
+[ "$(id -u)" -eq 0 ] || skip "must run as root"
+[ -x "$image" ] || skip "$image is not built"
+for tool in docker-registry skopeo umoci jq openssl python3 curl busybox; do
+  command -v "$tool" >/dev/null || skip "$tool is absent"
+done
+
+work=$(mktemp -d /tmp/bh-XXXXXX)
+pids=()
+cleanup() {
+  [ ${#pids[@]} -eq 0 ] || kill "${pids[@]}" 2>/dev/null || true
+  rm -rf "$work"
+}
+trap cleanup EXIT
+unset XDG_RUNTIME_DIR XDG_CONFIG_HOME DOCKER_CONFIG REGISTRY_AUTH_FILE
+export BULKHEAD_STATE_DIR=$work/state BULKHEAD_RUN_DIR=$work/run TMPDIR=$work HOME=$work/home
+export BULKHEAD_CERTS_DIR=$work/certs.d REGISTRY_LOG_LEVEL=error
+mkdir -p "$HOME" "$BULKHEAD_CERTS_DIR"
+
+check() { # WHAT COMMAND…
+  local what=$1
+  shift
+  if ! "$@" >"$work/check" 2>&1; then
+    echo "FAILED: $what: $*" >&2
+    cat "$work/check" >&2
+    exit 1
+  fi
+  echo "ok: $what"
+}
+
+equal() {
+  [ "$1" = "$2" ] || {
+    printf 'expected %s\nactual   %s\n' "$1" "$2" >&2
+    return 1
+  }
+}
+
+# fails_with TEXT COMMAND…: exit status 1, standard error holds the text
+fails_with() {
+  local text=$1 status=0
+  shift
+  "$@" >"$work/out" 2>"$work/err" || status=$?
+  if [ "$status" -ne 1 ] || ! grep -qF -- "$text" "$work/err"; then
+    echo "status $status, standard error:" >&2
+    cat "$work/err" >&2
+    return 1
+  fi
+}
+
+wait_for() { # URL
+  for _ in $(seq 200); do
+    curl -sk -o /dev/null "$1" && return
+    sleep 0.1
+  done
+  echo "$1 does not answer" >&2
+  exit 1
+}
+
+forget() { "$image" rm -f "$@" >/dev/null; }
+
+sha256() { sha256sum | cut -d' ' -f1; }
+
+field() { # REFERENCE FIELD of list
+  "$image" list --format json | jq -r --arg reference "$1" --arg field "$2" \
+    '.[] | select(.reference == $reference) | .[$field]'
+}
+
+# --- registries and an image --------------------------------------------------------------------
+
+# serve NAME PORT [YAML…]
+serve() {
+  local name=$1 port=$2
+  shift 2
+  {
+    printf 'version: 0.1\nstorage: {filesystem: {rootdirectory: %s}, delete: {enabled: true}}\n' "$work/registry-$name"
+    printf 'http: {addr: "127.0.0.1:%s"%s}\n' "$port" "${tls:+, tls: {certificate: $work/server.pem, key: $work/server.key$client_ca\}}"
+    printf '%s\n' "$@"
+  } >"$work/$name.yml"
+  docker-registry serve "$work/$name.yml" >"$work/$name.log" 2>&1 &
+  pids+=($!)
+}
+
+cd "$work"
+openssl req -quiet -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=authority \
+  -keyout ca.key -out ca.pem -addext basicConstraints=critical,CA:TRUE 2>/dev/null ||
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=authority \
+    -keyout ca.key -out ca.pem 2>/dev/null
+for name in server client; do
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=$name \
+    -keyout $name.key -out $name.csr 2>/dev/null
+  printf 'subjectAltName=IP:127.0.0.1\n' >$name.ext
+  openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 1 \
+    -extfile $name.ext -out $name.pem 2>/dev/null
+done
+python3 -W ignore -c 'import crypt; print("user:" + crypt.crypt("pass:word", crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16)))' >htpasswd
+
+client_ca=
+tls= serve plain 5000
+tls=1 serve tls 5001
+tls=1 serve auth 5002 "auth: {htpasswd: {realm: test, path: $work/htpasswd}}"
+tls=1 client_ca=", clientcas: [$work/ca.pem]" serve mutual 5003
+for url in http://127.0.0.1:5000 https://127.0.0.1:5001 https://127.0.0.1:5002; do
+  wait_for $url/v2/
+done
+
+"$project_dir/scripts/make-busybox-image" busybox.tar
+mkdir root
+tar -C root -xf busybox.tar
+umoci init --layout layout
+umoci new --image layout:one
+umoci insert --image layout:one root / >/dev/null 2>&1
+head -c 3000000 /dev/urandom >random
+umoci insert --image layout:one random /random >/dev/null 2>&1
+umoci gc --layout layout >/dev/null 2>&1
+skopeo copy -q --dest-tls-verify=false oci:layout:one docker://127.0.0.1:5000/team/one:1
+skopeo copy -q --dest-tls-verify=false --dest-creds user:pass:word oci:layout:one docker://127.0.0.1:5002/team/one:1
+digest=sha256:$(skopeo inspect --raw oci:layout:one | sha256)
+
+# --- TLS ----------------------------------------------------------------------------------------
+
+check "over http on loopback" "$image" pull -q 127.0.0.1:5000/team/one:1
+check "the digest is skopeo's" equal "$digest" "$(field 127.0.0.1:5000/team/one:1 digest)"
+forget 127.0.0.1:5000/team/one:1
+check "an unknown authority is refused" fails_with "certificate" "$image" pull 127.0.0.1:5001/team/one:1
+check "SSL_CERT_FILE adds one" fails_with "not found" env SSL_CERT_FILE="$work/ca.pem" "$image" pull 127.0.0.1:5001/team/one:1
+check "--insecure does not look" fails_with "not found" "$image" pull --insecure 127.0.0.1:5001/team/one:1
+mkdir -p certs.d/127.0.0.1:5001 certs.d/127.0.0.1:5002 certs.d/127.0.0.1:5003
+cp ca.pem certs.d/127.0.0.1:5001/ca.crt
+check "docker's directory of certificates" fails_with "not found" "$image" pull 127.0.0.1:5001/team/one:1
+printf 'ca = "%s"\n' "$work/ca.pem" >certs.d/127.0.0.1:5002/hosts.toml
+printf 'ca = "%s"\n' "$work/ca.pem" >certs.d/127.0.0.1:5003/hosts.toml
+check "a client certificate is asked for" fails_with "127.0.0.1:5003" "$image" pull 127.0.0.1:5003/team/one:1
+printf 'client = [["%s", "%s"]]\n' "$work/client.pem" "$work/client.key" >>certs.d/127.0.0.1:5003/hosts.toml
+check "and shown" fails_with "not found" "$image" pull 127.0.0.1:5003/team/one:1
+
+# --- logging in ---------------------------------------------------------------------------------
+
+check "no password: refused" fails_with "bulkhead login 127.0.0.1:5002" "$image" pull 127.0.0.1:5002/team/one:1
+check "a wrong one is not kept" fails_with "refuses" "$image" login -u user --password-stdin 127.0.0.1:5002 <<<wrong
+check "no file was made" test ! -e "$HOME/.docker/config.json"
+check "a registry is a host" fails_with "host name" "$image" login -u user --password-stdin ../x <<<x
+check "a user name is needed" fails_with "username" "$image" login --password-stdin 127.0.0.1:5002 <<<x
+check "no terminal, no question" fails_with "--password-stdin" "$image" login 127.0.0.1:5002 </dev/null
+check "login" "$image" login -u user --password-stdin 127.0.0.1:5002 <<<"pass:word"
+check "only its owner reads the file" equal 600 "$(stat -c %a "$HOME/.docker/config.json")"
+check "it is docker's" equal "$(printf user:pass:word | base64)" \
+  "$(jq -r '.auths["127.0.0.1:5002"].auth' "$HOME/.docker/config.json")"
+check "the list has it" equal "127.0.0.1:5002 user" \
+  "$("$image" registry list --format json | jq -r '.[] | "\(.registry) \(.username)"')"
+check "with it the pull goes" "$image" pull -q 127.0.0.1:5002/team/one:1
+forget 127.0.0.1:5002/team/one:1
+check "logout" "$image" logout 127.0.0.1:5002
+check "and it is gone" fails_with "bulkhead login" "$image" pull 127.0.0.1:5002/team/one:1
+skopeo login --tls-verify=false -u user -p pass:word --authfile auth.json 127.0.0.1:5002 >/dev/null
+check "podman's file is read too" env REGISTRY_AUTH_FILE="$work/auth.json" "$image" pull -q 127.0.0.1:5002/team/one:1
+check "and written" env REGISTRY_AUTH_FILE="$work/auth.json" "$image" registry logout 127.0.0.1:5002
+check "so that skopeo misses it" fails_with "not logged in" skopeo login --get-login --authfile auth.json 127.0.0.1:5002
+forget 127.0.0.1:5002/team/one:1
+
+echo "all passed"
