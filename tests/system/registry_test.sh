@@ -30,7 +30,7 @@ export BULKHEAD_STATE_DIR=$work/state BULKHEAD_RUN_DIR=$work/run TMPDIR=$work HO
 export BULKHEAD_CERTS_DIR=$work/certs.d REGISTRY_LOG_LEVEL=error
 mkdir -p "$HOME" "$BULKHEAD_CERTS_DIR"
 
-check() { # WHAT COMMAND…
+check() { # WHAT COMMAND…: what it says is in $work/last for the next one
   local what=$1
   shift
   if ! "$@" >"$work/check" 2>&1; then
@@ -38,8 +38,11 @@ check() { # WHAT COMMAND…
     cat "$work/check" >&2
     exit 1
   fi
+  mv "$work/check" "$work/last"
   echo "ok: $what"
 }
+
+nothing_sent() { ! grep -q sending "$work/last"; }
 
 equal() {
   [ "$1" = "$2" ] || {
@@ -169,5 +172,64 @@ check "podman's file is read too" env REGISTRY_AUTH_FILE="$work/auth.json" "$ima
 check "and written" env REGISTRY_AUTH_FILE="$work/auth.json" "$image" registry logout 127.0.0.1:5002
 check "so that skopeo misses it" fails_with "not logged in" skopeo login --get-login --authfile auth.json 127.0.0.1:5002
 forget 127.0.0.1:5002/team/one:1
+
+# --- pushing ------------------------------------------------------------------------------------
+
+# remote_digest REFERENCE [SKOPEO-OPTION…]
+remote_digest() {
+  local reference=$1
+  shift
+  echo "sha256:$(skopeo inspect --raw --tls-verify=false "$@" "docker://$reference" | sha256)"
+}
+
+"$image" pull -q 127.0.0.1:5000/team/one:1 >/dev/null
+check "push to the same registry" "$image" push 127.0.0.1:5000/team/one:1 127.0.0.1:5000/team/two:a
+check "nothing was sent, all was mounted" nothing_sent
+check "the digest stays" equal "$digest" "$(remote_digest 127.0.0.1:5000/team/two:a)"
+check "no password: no push" fails_with "bulkhead login" "$image" push 127.0.0.1:5000/team/one:1 127.0.0.1:5002/own/one:b
+"$image" login -u user --password-stdin 127.0.0.1:5002 <<<"pass:word" >/dev/null
+check "push over TLS with a password" "$image" push 127.0.0.1:5000/team/one:1 127.0.0.1:5002/own/one:b
+check "its blobs were sent" grep -q sending last
+check "the digest stays there too" equal "$digest" "$(remote_digest 127.0.0.1:5002/own/one:b --creds user:pass:word)"
+check "again: all is there" "$image" push 127.0.0.1:5000/team/one:1 127.0.0.1:5002/own/one:c
+check "and nothing is sent" nothing_sent
+check "in pieces" "$image" push -q --chunk-size 1m 127.0.0.1:5000/team/one:1 127.0.0.1:5001/pieces/one:1
+check "the same digest" equal "$digest" "$(remote_digest 127.0.0.1:5001/pieces/one:1)"
+check "skopeo takes it" skopeo copy -q --src-tls-verify=false docker://127.0.0.1:5001/pieces/one:1 oci:copied:one
+check "and it is what was made" equal "$digest" "sha256:$(skopeo inspect --raw oci:copied:one | sha256)"
+check "by digest" "$image" push -q 127.0.0.1:5000/team/one:1 "127.0.0.1:5000/team/three@$digest"
+check "but not by another" fails_with "its digest is" "$image" push 127.0.0.1:5000/team/one:1 \
+  "127.0.0.1:5000/team/three@sha256:$(printf '0%.0s' {1..64})"
+check "an absent image" fails_with "not found" "$image" push 127.0.0.1:5000/absent:1
+if command -v podman >/dev/null; then
+  check "podman pulls it" podman --root "$work/podman" --runroot "$work/podman-run" --storage-driver vfs \
+    pull -q --tls-verify=false 127.0.0.1:5000/team/two:a
+fi
+
+# An index: whole when all of it is here, else the platform that is.
+umoci tag --image layout:one arm
+umoci config --image layout:arm --architecture arm64
+skopeo copy -q --dest-tls-verify=false oci:layout:arm docker://127.0.0.1:5000/team/multi:arm
+skopeo copy -q --dest-tls-verify=false oci:layout:one docker://127.0.0.1:5000/team/multi:amd
+entry() { # TAG ARCHITECTURE
+  skopeo inspect --raw "oci:layout:$1" >raw
+  printf '{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:%s","size":%s,"platform":{"os":"linux","architecture":"%s"}}' \
+    "$(sha256 <raw)" "$(wc -c <raw)" "$2"
+}
+put_index() { # TAG ENTRIES
+  printf '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[%s]}' "$2" |
+    curl -sf -X PUT -H 'Content-Type: application/vnd.oci.image.index.v1+json' --data-binary @- \
+      "http://127.0.0.1:5000/v2/team/multi/manifests/$1"
+}
+put_index both "$(entry one amd64),$(entry arm arm64)"
+put_index single "$(entry one amd64)"
+"$image" pull -q 127.0.0.1:5000/team/multi:single >/dev/null
+check "an index that is here goes whole" "$image" push -q 127.0.0.1:5000/team/multi:single 127.0.0.1:5001/whole:1
+check "with its digest" equal "$(remote_digest 127.0.0.1:5000/team/multi:single)" "$(remote_digest 127.0.0.1:5001/whole:1)"
+"$image" pull -q 127.0.0.1:5000/team/multi:both >/dev/null
+check "of one that is here in part" "$image" push -q 127.0.0.1:5000/team/multi:both 127.0.0.1:5001/part:1
+check "the manifest goes" equal "$digest" "$(remote_digest 127.0.0.1:5001/part:1)"
+check "a platform that is not here" fails_with "linux/arm64" "$image" push --platform arm64 127.0.0.1:5000/team/multi:both \
+  127.0.0.1:5001/part:2
 
 echo "all passed"

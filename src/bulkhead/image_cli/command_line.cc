@@ -27,6 +27,7 @@ struct Options {
   bool quiet = false;
   bool force = false;
   bool insecure = false;
+  PushOptions push;
 };
 
 class CommandLine {
@@ -36,6 +37,7 @@ class CommandLine {
     app_.description("Manage images");
     app_.require_subcommand(1);
     add_pull();
+    add_push();
     add_load();
     add_import();
     add_list();
@@ -70,6 +72,30 @@ class CommandLine {
       return pull(store, {.reference = options.name,
                           .verbosity = options.quiet ? Verbosity::Quiet : Verbosity::Plain,
                           .insecure = options.insecure});
+    });
+  }
+
+  void add_push() {
+    CLI::App* command = app_.add_subcommand("push", "Send an image to a registry");
+    PushOptions& push_options = options_->push;
+    command->add_option("IMAGE", push_options.image, "name or id")->required();
+    command->add_option("DESTINATION", push_options.destination,
+                        "quay.io/name:tag; the image's own name if not given");
+    command
+        ->add_option("--platform", push_options.platforms,
+                     "only these of the platforms that were pulled, separated by commas")
+        ->allow_extra_args(false);
+    command->add_flag("--all-platforms", push_options.all_platforms, "all that were pulled");
+    command
+        ->add_option("--chunk-size", push_options.chunk_size, "send blobs in pieces of this size")
+        ->type_name("SIZE");
+    command->add_flag_callback(
+        "-q,--quiet", [options = options_.get()] { options->push.verbosity = Verbosity::Quiet; },
+        "no progress");
+    command->add_flag("--insecure", push_options.insecure,
+                      "speak http, or https without checking certificates, if need be");
+    set_command(command, [](store::Store& store, const Options& options) {
+      return push(store, options.push);
     });
   }
 

@@ -40,6 +40,18 @@ Result<> remove(store::Store& store, const std::vector<std::string>& images,
 
 Result<> inspect(store::Store& store, const std::vector<std::string>& images);
 
+struct PushOptions {
+  std::string image;                   ///< reference or id
+  std::string destination;             ///< empty: where `image` says
+  std::vector<std::string> platforms;  ///< of those that were pulled
+  bool all_platforms = false;
+  std::string chunk_size;  ///< empty: blobs go in one piece
+  Verbosity verbosity = Verbosity::Plain;
+  bool insecure = false;
+};
+
+Result<> push(store::Store& store, const PushOptions& options);
+
 enum class PasswordSource : std::uint8_t { Terminal, Input };
 
 struct LoginOptions {

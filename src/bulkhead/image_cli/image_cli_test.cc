@@ -74,6 +74,8 @@ TEST(ImageCommandLine, TakesCommandsAndRefusesNonsense) {
                                          {"ls", "-q"},
                                          {"list", "--format", "json"},
                                          {"rm", "-f", "a", "b"},
+                                         {"push", "a"},
+                                         {"push", "-q", "--platform", "arm64,amd64", "a", "b"},
                                          {"inspect", "a"}}) {
     const auto command = parse(std::move(words));
     ASSERT_THAT(command, IsOk());
@@ -83,6 +85,7 @@ TEST(ImageCommandLine, TakesCommandsAndRefusesNonsense) {
                                          {"nope"},
                                          {"import", "x"},
                                          {"rm"},
+                                         {"push"},
                                          {"list", "--format", "x"},
                                          {"load", "--nope"}}) {
     EXPECT_THAT(parse(std::move(words)), IsError(ErrorCode::Invalid));

@@ -268,7 +268,8 @@ Result<std::unique_ptr<HttpResponse>> Client::send_authorized(Host& host, const 
     if (!response) {
       const ErrorCode code = response.error().code();
       const bool is_insecure = options_.transport == Transport::Insecure;
-      const bool may_be_plain = host.is_https() && call.target.starts_with('/') &&
+      // Another thread may have found it out meanwhile.
+      const bool may_be_plain = own.scheme == "https" && call.target.starts_with('/') &&
                                 (is_insecure || is_loopback_host(own.host));
       if (may_be_plain &&
           (code == ErrorCode::Unsupported || (is_insecure && code == ErrorCode::Unavailable))) {

@@ -36,8 +36,6 @@ class Client::Host {
                      : endpoint_.base_url;
   }
 
-  [[nodiscard]] bool is_https() const { return base_url().starts_with("https://"); }
-
   /// From now on over http.
   void make_plain() { is_plain_ = true; }
 
