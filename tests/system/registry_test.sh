@@ -104,7 +104,7 @@ openssl req -quiet -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -day
 for name in server client; do
   openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=$name \
     -keyout $name.key -out $name.csr 2>/dev/null
-  printf 'subjectAltName=IP:127.0.0.1\n' >$name.ext
+  printf 'subjectAltName=IP:127.0.0.1,DNS:registry.test\n' >$name.ext
   openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 1 \
     -extfile $name.ext -out $name.pem 2>/dev/null
 done
@@ -231,5 +231,152 @@ check "of one that is here in part" "$image" push -q 127.0.0.1:5000/team/multi:b
 check "the manifest goes" equal "$digest" "$(remote_digest 127.0.0.1:5001/part:1)"
 check "a platform that is not here" fails_with "linux/arm64" "$image" push --platform arm64 127.0.0.1:5000/team/multi:both \
   127.0.0.1:5001/part:2
+
+# --- mirrors and proxies ------------------------------------------------------------------------
+
+"$image" list -q | xargs -r "$image" rm -f >/dev/null
+mkdir certs.d/registry.test
+printf '[host."http://127.0.0.1:5000"]\n' >certs.d/registry.test/hosts.toml
+check "a mirror answers for a registry that is not there" "$image" pull -q registry.test/team/one:1
+check "with the same image" equal "$digest" "$(field registry.test/team/one:1 digest)"
+check "but nothing is pushed to it" fails_with "registry.test" "$image" push registry.test/team/one:1
+forget registry.test/team/one:1
+printf 'ca = "%s"\n[host."https://127.0.0.1:5002"]\nca = "%s"\ncapabilities = ["pull", "resolve"]\n' \
+  "$work/ca.pem" "$work/ca.pem" >certs.d/127.0.0.1:5001/hosts.toml
+check "what a mirror does not have, the registry has" "$image" pull -q 127.0.0.1:5001/pieces/one:1
+check "a mirror gets its own password" "$image" pull -q 127.0.0.1:5001/team/one:1
+rm -r certs.d/registry.test
+"$image" list -q | xargs -r "$image" rm -f >/dev/null
+
+"$project_dir/tests/system/lib/forwarding-proxy" 5012 5000 5002 "$work/proxied" &
+pids+=($!)
+proxy=http://127.0.0.1:5012
+until (exec 3<>/dev/tcp/127.0.0.1/5012) 2>/dev/null; do sleep 0.1; done
+touch proxied
+check "no proxy, no such host" fails_with "registry.test" "$image" pull --insecure registry.test/team/one:1
+check "HTTP_PROXY" env HTTP_PROXY=$proxy "$image" pull -q --insecure registry.test/team/one:1
+check "it went there" grep -q "^GET http://registry.test/v2/team/one/manifests/1 " proxied
+forget registry.test/team/one:1
+mkdir certs.d/registry.test
+cp ca.pem certs.d/registry.test/ca.crt
+"$image" registry list -q >/dev/null
+check "https needs a password, through a tunnel" fails_with "bulkhead login registry.test" \
+  env HTTPS_PROXY=$proxy "$image" pull registry.test/team/one:1
+check "the proxy sees the host only" grep -qx "CONNECT registry.test:443 HTTP/1.1" proxied
+login_by_proxy() { HTTPS_PROXY=$proxy "$image" login -u user --password-stdin registry.test <<<"pass:word"; }
+check "login by it" login_by_proxy
+check "pull by it" env https_proxy=$proxy "$image" pull -q registry.test/team/one:1
+: >proxied
+check "NO_PROXY" fails_with "registry.test" env HTTPS_PROXY=$proxy NO_PROXY=.test "$image" pull registry.test/team/one:1
+check "loopback is never proxied" env HTTP_PROXY=$proxy HTTPS_PROXY=$proxy "$image" pull -q 127.0.0.1:5000/team/one:1
+check "neither went there" equal "" "$(cat proxied)"
+
+# --- lists, referrers, removing -----------------------------------------------------------------
+
+tool=$build_dir/tests/registry_tool
+check "ping" "$tool" ping 127.0.0.1:5000/team/one
+check "tags" "$tool" tags 127.0.0.1:5000/team/multi
+check "all of them" equal "amd arm both single" "$(sort last | tr '\n' ' ' | sed 's/ $//')"
+check "tags of nothing" fails_with "not found" "$tool" tags 127.0.0.1:5000/team/absent
+for number in $(seq 12); do
+  skopeo copy -q --dest-tls-verify=false oci:layout:one "docker://127.0.0.1:5000/many/x$number:1"
+done
+check "the catalog" "$tool" catalog 127.0.0.1:5000/any many/
+check "of all repositories that begin so" equal 12 "$(wc -l <last)"
+check "the catalog behind a password" "$tool" catalog 127.0.0.1:5002/any
+# This registry has no API for referrers: the fallback tag is kept by whoever pushes.
+printf '{}' >empty.json
+empty=sha256:$(sha256 <empty.json)
+location=$(curl -s -o /dev/null -X POST -D - http://127.0.0.1:5000/v2/team/one/blobs/uploads/ | tr -d '\r' | sed -n 's/^Location: //p')
+curl -sf -X PUT -H 'Content-Type: application/octet-stream' --data-binary @empty.json "$location&digest=$empty"
+for number in 1 2; do
+  cat >artifact$number.json <<J
+{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","artifactType":"application/x.test",
+"config":{"mediaType":"application/vnd.oci.empty.v1+json","digest":"$empty","size":2},"layers":[],
+"annotations":{"number":"$number"},
+"subject":{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"$digest","size":$(skopeo inspect --raw oci:layout:one | wc -c)}}
+J
+  check "an artifact about an image" "$tool" put-manifest 127.0.0.1:5000/team/one artifact$number.json
+done
+check "referrers" "$tool" referrers 127.0.0.1:5000/team/one "$digest"
+check "are both" equal "$(for number in 1 2; do echo "sha256:$(sha256 <artifact$number.json) application/x.test"; done)" "$(cat last)"
+check "no referrers" "$tool" referrers 127.0.0.1:5000/team/two "$digest"
+check "is an empty list" equal "" "$(cat last)"
+check "a manifest is removed" "$tool" delete-manifest 127.0.0.1:5000/many/x1 "$digest"
+check "and is gone" fails_with "not found" "$image" pull 127.0.0.1:5000/many/x1:1
+check "a blob is removed" "$tool" delete-blob 127.0.0.1:5000/team/one "$empty"
+check "once" fails_with "not found" "$tool" delete-blob 127.0.0.1:5000/team/one "$empty"
+
+# --- a registry that misbehaves -----------------------------------------------------------------
+
+"$project_dir/tests/system/lib/faulty-registry" layout 5010 5011 "$work/requests" &
+pids+=($!)
+wait_for http://127.0.0.1:5010/v2/
+export BULKHEAD_REGISTRY_TIMEOUT=2
+"$image" list -q | xargs -r "$image" rm -f >/dev/null
+"$image" login -u user --password-stdin 127.0.0.1:5010 <<<secret >/dev/null
+
+bad() { echo "127.0.0.1:5010/$1/one:1"; }
+nothing_left() { # but the database and the lock
+  equal "" "$(find "$BULKHEAD_STATE_DIR" -type f ! -name 'images.db*' ! -path '*/content/lock')"
+}
+arrives() { # FAULT: in the end it is all there
+  "$image" pull -q "$(bad "$1")" && equal "$digest" "$(field "$(bad "$1")" digest)" && forget "$(bad "$1")"
+}
+# within SECONDS COMMAND…
+within() {
+  local begin=$SECONDS limit=$1
+  shift
+  "$@" || return
+  [ $((SECONDS - begin)) -le "$limit" ] || {
+    echo "took $((SECONDS - begin)) seconds" >&2
+    return 1
+  }
+}
+# never FAULT TEXT: fails in bounded time, saying TEXT, and leaves nothing
+never() { within 120 fails_with "$2" "$image" pull "$(bad "$1")" && nothing_left; }
+
+check "it serves an image" arrives fine
+check "broken downloads go on where they broke" arrives drop
+check "or from the beginning where there are no ranges" arrives no-range
+check "or where they are refused" arrives refuse-range
+check "or wrong" arrives wrong-range
+check "a range with other bytes" never lie-range "does not match"
+check "one byte a connection" never byte "remaining to read"
+check "a part where all was asked for" never partial "a part where all was asked for"
+check "fewer bytes than promised" never short "bytes instead of"
+check "more bytes than promised" never long "bytes instead of"
+check "an encoding nobody asked for" never encoded "an encoding that was not asked for"
+check "a redirect to another host is followed" arrives redirect
+check "a redirect to a file is not" never redirect-file "url"
+check "redirects without end" never loop "more than 10 redirects"
+check "a stalled download goes on" arrives stall
+check "a trickle does not count" never trickle "nothing came"
+check "nor does what is no content" never flood "nothing came"
+check "a registry that never answers" never silent "nothing came"
+check "429 with a time to wait" arrives busy
+check "429 with too long a time" within 10 never busy-long "try again in 3600 seconds"
+check "503 that passes" arrives down
+check "503 that stays" never down-for-good "answers 503"
+check "connections reset" arrives reset
+check "a manifest cut short" arrives cut
+check "headers without end" never headers "headers of more than"
+check "a manifest without end" never endless "answer of more than"
+check "a token service that hangs" never hang "nothing came"
+check "a token of 10 MiB" never big-token "answer of more than"
+check "a challenge without end" never challenge "WWW-Authenticate: longer than"
+check "a token that ends is renewed" arrives expire
+check "a token service without https elsewhere is not asked" never elsewhere "token service without https"
+check "nor does a redirect's target get a password" never basic-elsewhere "refuses access"
+
+"$image" pull -q "$(bad fine)" >/dev/null
+pushes() { "$image" push -q "$(bad fine)" "$(bad "$1")"; }
+check "push to it" pushes push-fine
+check "a connection lost in a push" pushes push-drop
+check "too large in one piece" pushes push-large
+check "an upload that is taken elsewhere" pushes push-foreign
+check "a registry that took in something else" fails_with "took in" "$image" push "$(bad fine)" "$(bad push-lies)"
+no_secrets_elsewhere() { ! awk '$1 == 5011 && $4 != "-"' requests | grep .; }
+check "no request elsewhere had credentials" no_secrets_elsewhere
 
 echo "all passed"

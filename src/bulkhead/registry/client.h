@@ -74,6 +74,22 @@ class Client {
 
   Result<RemoteManifest> manifest(const std::string& tag_or_digest);
 
+  /// All tags, sorted as the registry sorts them.
+  Result<std::vector<std::string>> tags();
+
+  /// Repositories of the registry whose names begin so.
+  Result<std::vector<std::string>> catalog(std::string_view prefix = {});
+
+  /// What refers to a manifest (signatures, attestations), of one type or of all. Where the
+  /// registry does not know the question, the index under the fallback tag answers.
+  Result<std::vector<oci::Descriptor>> referrers(const Digest& subject,
+                                                 std::string_view artifact_type = {});
+
+  /// By tag only the tag, where the registry can; by digest the manifest with all its tags.
+  /// Errors: Unsupported when the registry does not delete.
+  Result<> delete_manifest(const std::string& tag_or_digest);
+  Result<> delete_blob(const Digest& digest);
+
   /// A blob from `offset` on.
   struct BlobAnswer {
     std::unique_ptr<HttpResponse> response;
@@ -130,6 +146,12 @@ class Client {
   template <class Can>
   Result<> ask_hosts(Can can, const Call& call, const std::string& what, const Consume& consume);
   Result<BlobAnswer> blob_of(Host& host, const oci::Descriptor& descriptor, std::uint64_t offset);
+
+  Result<std::vector<std::string>> pages(const std::string& target, const std::string& scope,
+                                         std::string_view member);
+  Result<> delete_at(const std::string& target, const std::string& what);
+  Result<> list_in_fallback_tag(const oci::Manifest& manifest, const std::string& content,
+                                const Digest& digest);
 
   Result<Host*> push_host();
   Result<bool> is_there(Host& host, const std::string& target, const std::string& what);

@@ -275,7 +275,15 @@ Result<> Client::push_manifest(const std::string& content, const std::string& me
   if (response->status() != 201) {
     return refused(*host, reference_.name() + ": push of " + tag_or_digest, *response);
   }
-  return check_digest(*response, digest);
+  BH_TRY(check_digest(*response, digest));
+  // A registry that keeps track of referrers itself says so by this header.
+  if (!response->header("oci-subject")) {
+    const auto manifest = oci::parse_manifest(content, media_type);
+    if (manifest && manifest->subject) {
+      return list_in_fallback_tag(*manifest, content, digest);
+    }
+  }
+  return {};
 }
 
 }  // namespace bulkhead::registry

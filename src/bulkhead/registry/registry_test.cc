@@ -1,4 +1,5 @@
 #include <chrono>
+#include <optional>
 #include <string>
 
 #include <gmock/gmock.h>
@@ -11,6 +12,7 @@
 #include "bulkhead/registry/content_range.h"
 #include "bulkhead/registry/hosts.h"
 #include "bulkhead/registry/http.h"
+#include "bulkhead/registry/link_header.h"
 #include "bulkhead/registry/retry.h"
 #include "bulkhead/registry/url.h"
 
@@ -105,6 +107,14 @@ TEST(ContentRange, TakesWhatIsWellFormed) {
        {"", "bytes", "bytes */100", "bytes 5-4/10", "bytes 0-10/10", "items 0-1/2", "bytes 0-1",
         "bytes -1/2", "bytes 0-18446744073709551615/*", "bytes 1/2-3"}) {
     EXPECT_FALSE(ContentRange::parse(bad)) << bad;
+  }
+}
+
+TEST(LinkHeader, TheNextPageIsFound) {
+  EXPECT_EQ(next_link(R"(</v2/_catalog?last=a&n=2>; rel="next")"), "/v2/_catalog?last=a&n=2");
+  EXPECT_EQ(next_link(R"(</a>; rel="prev", </b>; rel=next)"), "/b");
+  for (const char* none : {"", "<", "</a>", "</a>; rel=\"prev\"", "rel=next", "></a; rel=next"}) {
+    EXPECT_EQ(next_link(none), std::nullopt) << none;
   }
 }
 

@@ -1,0 +1,183 @@
+#include <algorithm>
+#include <cstddef>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "bulkhead/base/bytes.h"
+#include "bulkhead/base/digest.h"
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/result.h"
+#include "bulkhead/base/text.h"
+#include "bulkhead/hash/hasher.h"
+#include "bulkhead/json/fields.h"
+#include "bulkhead/json/parse.h"
+#include "bulkhead/json/value.h"
+#include "bulkhead/oci/manifest.h"
+#include "bulkhead/oci/media_type.h"
+#include "bulkhead/registry/client.h"
+#include "bulkhead/registry/client_host.h"
+#include "bulkhead/registry/http.h"
+#include "bulkhead/registry/link_header.h"
+#include "bulkhead/registry/url.h"
+
+// What the client asks a registry about: tags, repositories, referrers; and how it removes.
+// Source: OCI distribution specification 1.1, "Content Discovery", "Content Management".
+
+namespace bulkhead::registry {
+namespace {
+
+constexpr std::size_t kLargestPage = 4U << 20U;
+constexpr std::size_t kMostEntries = 200'000;
+constexpr int kMostPages = 2000;
+
+/// Referrers of "sha256:abc" are in an index tagged "sha256-abc" where the registry has no API.
+std::string fallback_tag(const Digest& subject) {
+  std::string tag(subject.algorithm_name());
+  tag += "-" + subject.hex();
+  return tag.substr(0, 128);
+}
+
+}  // namespace
+
+/// Lists that come in pages: the strings of `member`, all pages together.
+Result<std::vector<std::string>> Client::pages(const std::string& target, const std::string& scope,
+                                               std::string_view member) {
+  Host& host = *hosts_.back();
+  std::vector<std::string> entries;
+  std::set<std::string> seen;
+  Call call{.target = target, .scope = scope};
+  for (int page = 0; page < kMostPages; ++page) {
+    std::string content;
+    const auto response = BH_TRY(exchange(host, call, [&](HttpResponse& answer) -> Result<> {
+      content = BH_TRY(answer.read_all(kLargestPage));
+      return {};
+    }));
+    if (response->status() != 200) {
+      return refused(host, reference_.name(), *response);
+    }
+    const json::Value document = BH_TRY(json::parse(content, "list").context(host.name()));
+    const json::Fields fields = BH_TRY(json::Fields::create(document, host.name()));
+    std::vector<std::string> more;
+    BH_TRY(fields.read(member, more));
+    entries.insert(entries.end(), more.begin(), more.end());
+    if (entries.size() > kMostEntries) {
+      return fail(ErrorCode::ResourceExhausted, "{}: a list of more than {} entries", host.name(),
+                  kMostEntries);
+    }
+    std::optional<std::string> next;
+    if (const auto header = response->header("link")) {
+      next = next_link(*header);
+    }
+    if (!next) {
+      return entries;
+    }
+    call.target = BH_TRY(resolve_url(response->url(), *next).context(host.name()));
+    const Origin origin = BH_TRY(origin_of(call.target));
+    const Origin own = BH_TRY(origin_of(host.base_url()));
+    if (origin != own) {
+      return fail(ErrorCode::Remote, "{}: its list goes on elsewhere, at {}", host.name(),
+                  quote(call.target));
+    }
+    if (!seen.insert(call.target).second) {
+      return fail(ErrorCode::Remote, "{}: its list goes round in a circle", host.name());
+    }
+  }
+  return fail(ErrorCode::ResourceExhausted, "{}: a list of more than {} pages", host.name(),
+              kMostPages);
+}
+
+Result<std::vector<std::string>> Client::tags() {
+  return pages(repository_path("tags/list?n=1000"), scope(), "tags");
+}
+
+Result<std::vector<std::string>> Client::catalog(std::string_view prefix) {
+  std::vector<std::string> names =
+      BH_TRY(pages("/_catalog?n=1000", "registry:catalog:*", "repositories"));
+  std::erase_if(names, [&](const std::string& name) { return !name.starts_with(prefix); });
+  return names;
+}
+
+Result<std::vector<oci::Descriptor>> Client::referrers(const Digest& subject,
+                                                       std::string_view artifact_type) {
+  Host& host = *hosts_.back();
+  std::string target = repository_path("referrers/" + subject.text());
+  if (!artifact_type.empty()) {
+    target = with_query(std::move(target), "artifactType", artifact_type);
+  }
+  std::string content;
+  const auto keep = [&](HttpResponse& answer) -> Result<> {
+    content = BH_TRY(answer.read_all(kLargestPage));
+    return {};
+  };
+  const auto accept = std::pair<std::string, std::string>("Accept", oci::kOciIndex);
+  auto response = BH_TRY(
+      exchange(host, {.target = std::move(target), .scope = scope(), .headers = {accept}}, keep));
+  if (response->status() == 404 || response->status() == 400 || response->status() == 405) {
+    response = BH_TRY(exchange(host,
+                               {.target = repository_path("manifests/" + fallback_tag(subject)),
+                                .scope = scope(),
+                                .headers = {accept}},
+                               keep));
+    if (response->status() == 404) {
+      return std::vector<oci::Descriptor>();
+    }
+  }
+  if (response->status() != 200) {
+    return refused(host, "referrers of " + subject.text(), *response);
+  }
+  oci::Index index = BH_TRY(oci::parse_index(content, oci::kOciIndex).context(host.name()));
+  // Registries may, and the fallback does, leave the choice to us.
+  std::erase_if(index.manifests, [&](const oci::Descriptor& one) {
+    return !artifact_type.empty() && one.artifact_type != artifact_type;
+  });
+  return std::move(index.manifests);
+}
+
+Result<> Client::list_in_fallback_tag(const oci::Manifest& manifest, const std::string& content,
+                                      const Digest& digest) {
+  const Digest& subject = manifest.subject->digest;
+  oci::Index index{.media_type = std::string(oci::kOciIndex)};
+  index.manifests = BH_TRY(referrers(subject));
+  const bool is_listed = std::ranges::any_of(
+      index.manifests, [&](const oci::Descriptor& one) { return one.digest == digest; });
+  if (is_listed) {
+    return {};
+  }
+  index.manifests.push_back({.media_type = manifest.media_type,
+                             .digest = digest,
+                             .size = content.size(),
+                             .annotations = manifest.annotations,
+                             .artifact_type = manifest.artifact_type.empty()
+                                                  ? manifest.config.media_type
+                                                  : manifest.artifact_type});
+  const std::string text = index.serialise();
+  const Digest made = BH_TRY(hash::digest_of(as_bytes(text)));
+  return push_manifest(text, index.media_type, fallback_tag(subject), made);
+}
+
+Result<> Client::delete_at(const std::string& target, const std::string& what) {
+  Host* host = BH_TRY(push_host());
+  const auto response =
+      BH_TRY(exchange(*host, {.method = "DELETE", .target = target, .scope = scope()}));
+  if (response->status() == 405) {
+    return fail(ErrorCode::Unsupported, "{}: {} does not delete", what, host->name());
+  }
+  if (!is_success(response->status())) {
+    return refused(*host, what, *response);
+  }
+  return {};
+}
+
+Result<> Client::delete_manifest(const std::string& tag_or_digest) {
+  return delete_at(repository_path("manifests/" + tag_or_digest), tag_or_digest);
+}
+
+Result<> Client::delete_blob(const Digest& digest) {
+  return delete_at(repository_path("blobs/" + digest.text()), digest.text());
+}
+
+}  // namespace bulkhead::registry
