@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# bulkhead-image against skopeo, umoci and e2fsprogs: what they make is loaded with the digests that
-# they see, unpacks to the tree that they unpack, and nothing is left of what fails.
+# bulkhead-image against skopeo, podman, umoci and e2fsprogs: what they make is loaded with the digests
+# that they see, unpacks to the tree that they unpack, what is saved they read back, and nothing is
+# left of what fails.
 set -euo pipefail
 
 build_dir=${BULKHEAD_BUILD_DIR:?"the build directory"}
@@ -115,6 +116,36 @@ inspected=$("$image" inspect localhost/oci:one)
 check "inspect shows the config" equal '["echo"] 1:2' \
   "$(jq -r '.[0].Config | "\(.Cmd | tojson) \(.User)"' <<<"$inspected")"
 check "inspect knows all names" equal 3 "$(jq '.[0].RepoTags | length' <<<"$inspected")"
+
+# --- saving: others read it back, equal by digest --------------------------------------------------
+
+raw_digest() { echo "sha256:$(skopeo inspect --raw "$1" | sha256)"; }
+config_digest() { echo "sha256:$(skopeo inspect --config --raw "$1" | sha256)"; }
+manifest=$(field localhost/oci:one digest)
+id=$(field localhost/oci:one id)
+check "save as oci-archive" "$image" save -o "$work/saved.oci" localhost/oci:one
+check "skopeo reads the same manifest" equal "$manifest" "$(raw_digest "oci-archive:$work/saved.oci")"
+check "and all of it" skopeo copy -q "oci-archive:$work/saved.oci:one" "dir:$work/saved-dir"
+check "save as oci-dir" "$image" save --format oci-dir -o "$work/saved-layout" localhost/oci:one
+check "skopeo reads the same manifest" equal "$manifest" "$(raw_digest "oci:$work/saved-layout:one")"
+check "umoci unpacks it" umoci unpack --image "$work/saved-layout:one" "$work/saved-bundle"
+check "to the same tree" diff -r --no-dereference "$work/bundle/rootfs" "$work/saved-bundle/rootfs"
+check "save as docker-archive" "$image" save --format docker-archive -o "$work/saved.docker" localhost/oci:one
+check "skopeo reads the same config" equal "$id" "$(config_digest "docker-archive:$work/saved.docker")"
+check "and all of it" skopeo copy -q "docker-archive:$work/saved.docker" "dir:$work/saved-docker-dir"
+check "save to a pipe, of two images" sh -c "'$image' save localhost/oci:one localhost/docker:one | cat >'$work/two.oci'"
+check "skopeo finds both by name" equal "$manifest $(field localhost/docker:one digest)" \
+  "$(raw_digest "oci-archive:$work/two.oci:localhost/oci:one") $(raw_digest "oci-archive:$work/two.oci:localhost/docker:one")"
+if command -v podman >/dev/null; then
+  podman=(podman --root "$work/podman" --runroot "$work/podman-run" --storage-driver vfs)
+  for saved in saved.oci saved.docker; do
+    check "podman loads $saved" "${podman[@]}" load -q -i "$work/$saved"
+    check "with the same id" equal "${id#sha256:}" "$("${podman[@]}" image inspect --format '{{.Id}}' localhost/oci:one)"
+    "${podman[@]}" rmi -f localhost/oci:one >/dev/null
+  done
+fi
+check "a platform that is not here" fails_with "linux/arm64" "$image" save --platform linux/arm64 -o "$work/none" localhost/oci:one
+check "leaves no file" [ ! -e "$work/none" ]
 
 # --- the root -----------------------------------------------------------------------------------
 

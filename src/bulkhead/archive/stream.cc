@@ -30,6 +30,8 @@ Result<Bytes> HashingReader::next() {
   return piece;
 }
 
+Result<> FdWriter::write(Bytes data) { return os::write_all(fd_, data); }
+
 Result<> MemoryWriter::write(Bytes data) {
   if (data.size() > limit_ - content_.size()) {
     return fail(ErrorCode::ResourceExhausted, "write: more than {} bytes", limit_);

@@ -82,6 +82,17 @@ class HashingReader final : public Reader {
   std::uint64_t bytes_read_ = 0;
 };
 
+/// Writes to a descriptor (file, pipe, socket; blocking). Borrows it.
+class FdWriter final : public Writer {
+ public:
+  explicit FdWriter(int fd) : fd_(fd) {}
+
+  Result<> write(Bytes data) override;
+
+ private:
+  int fd_;
+};
+
 /// Keeps what is written in memory. Errors: ResourceExhausted beyond `limit`.
 class MemoryWriter final : public Writer {
  public:

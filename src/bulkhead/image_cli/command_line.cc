@@ -11,6 +11,7 @@
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/image_cli/commands.h"
+#include "bulkhead/images/verify.h"
 #include "bulkhead/store/store.h"
 
 // CLI11 is in this file alone; it throws, and is slow to compile.
@@ -23,11 +24,15 @@ struct Options {
   std::string path;
   std::string name;
   std::vector<std::string> images;
+  PlatformChoice platform;
   std::string format = "table";
+  std::string save_format = "oci-archive";
   bool quiet = false;
   bool force = false;
   bool insecure = false;
   PushOptions push;
+  bool all = false;
+  bool repair = false;
 };
 
 class CommandLine {
@@ -39,9 +44,13 @@ class CommandLine {
     add_pull();
     add_push();
     add_load();
+    add_save();
     add_import();
     add_list();
     add_remove();
+    add_names();
+    add_prune();
+    add_verify();
     add_inspect();
   }
 
@@ -68,8 +77,10 @@ class CommandLine {
     command->add_flag("-q,--quiet", options_->quiet, "no progress");
     command->add_flag("--insecure", options_->insecure,
                       "speak http, or https without checking certificates, if need be");
+    add_platforms(command);
     set_command(command, [](store::Store& store, const Options& options) {
       return pull(store, {.reference = options.name,
+                          .platform = options.platform,
                           .verbosity = options.quiet ? Verbosity::Quiet : Verbosity::Plain,
                           .insecure = options.insecure});
     });
@@ -105,8 +116,33 @@ class CommandLine {
     command->add_option("-i,--input", options_->path, "archive or directory; - is standard input")
         ->default_val("-");
     command->add_flag("-q,--quiet", options_->quiet, "no progress");
+    add_platforms(command);
     set_command(command, [](store::Store& store, const Options& options) {
-      return load(store, options.path, options.quiet ? Verbosity::Quiet : Verbosity::Plain);
+      return load(store, {.path = options.path,
+                          .platform = options.platform,
+                          .verbosity = options.quiet ? Verbosity::Quiet : Verbosity::Plain});
+    });
+  }
+
+  void add_save() {
+    CLI::App* command = app_.add_subcommand("save", "Write images to an archive or a directory");
+    command->add_option("IMAGE", options_->images, "name or id")->required();
+    command->add_option("-o,--output", options_->path, "file or directory; - is standard output")
+        ->default_val("-");
+    command
+        ->add_option("--format", options_->save_format,
+                     "oci-archive, docker-archive (one platform), or oci-dir")
+        ->check(CLI::IsMember({"oci-archive", "docker-archive", "oci-dir"}));
+    command
+        ->add_option("--platform", options_->platform.platforms,
+                     "only these of the platforms that were pulled, separated by commas")
+        ->expected(1);
+    command->add_flag("--all-platforms", options_->platform.all, "all that were pulled");
+    set_command(command, [](store::Store& store, const Options& options) {
+      return save(store, {.images = options.images,
+                          .path = options.path,
+                          .format = options.save_format,
+                          .platform = options.platform});
     });
   }
 
@@ -116,8 +152,10 @@ class CommandLine {
     command->add_option("TAR", options_->path, "file, in any compression; - is standard input")
         ->required();
     command->add_option("NAME", options_->name, "what to call it")->required();
+    command->add_option("--platform", options_->platform.platforms, "what it is for")->expected(1);
     set_command(command, [](store::Store& store, const Options& options) {
-      return import_image(store, options.path, options.name);
+      return import_image(
+          store, {.path = options.path, .name = options.name, .platform = options.platform});
     });
   }
 
@@ -144,12 +182,53 @@ class CommandLine {
     });
   }
 
+  void add_names() {
+    CLI::App* tag_command = app_.add_subcommand("tag", "Give an image one more name");
+    tag_command->add_option("IMAGE", options_->name, "name or id")->required();
+    tag_command->add_option("NAME", options_->images, "new names")->required();
+    set_command(tag_command, [](store::Store& store, const Options& options) {
+      return tag(store, options.name, options.images);
+    });
+    CLI::App* untag_command = app_.add_subcommand("untag", "Take a name away from an image");
+    untag_command->add_option("NAME", options_->images, "names; the last stays")->required();
+    set_command(untag_command, [](store::Store& store, const Options& options) {
+      return untag(store, options.images);
+    });
+  }
+
+  void add_prune() {
+    CLI::App* command = app_.add_subcommand("prune", "Remove content that nothing names");
+    command->add_flag("-a,--all", options_->all, "and every image that no container uses");
+    set_command(command, [](store::Store& store, const Options& options) {
+      return prune(store, options.all ? store::PruneMode::Unused : store::PruneMode::Dangling);
+    });
+  }
+
+  void add_verify() {
+    CLI::App* command = app_.add_subcommand("verify", "Hash everything in the store again");
+    command->add_flag("--repair", options_->repair,
+                      "remove damaged blobs and make damaged roots again");
+    set_command(command, [](store::Store& store, const Options& options) {
+      return verify_store(store,
+                          options.repair ? images::VerifyMode::Repair : images::VerifyMode::Report);
+    });
+  }
+
   void add_inspect() {
     CLI::App* command = app_.add_subcommand("inspect", "Show everything about images as JSON");
     command->add_option("IMAGE", options_->images, "name or id")->required();
     set_command(command, [](store::Store& store, const Options& options) {
       return inspect(store, options.images);
     });
+  }
+
+  void add_platforms(CLI::App* command) {
+    command
+        ->add_option("--platform", options_->platform.platforms,
+                     "os/architecture[/variant] to run, this machine's if not given; more of them, "
+                     "separated by commas, are kept beside it")
+        ->expected(1);
+    command->add_flag("--all-platforms", options_->platform.all, "keep every platform beside it");
   }
 
   template <class Run>

@@ -7,6 +7,9 @@
 
 #include "bulkhead/base/clock.h"
 #include "bulkhead/base/result.h"
+#include "bulkhead/images/fetch.h"
+#include "bulkhead/images/verify.h"
+#include "bulkhead/oci/platform.h"
 #include "bulkhead/store/image_record.h"
 #include "bulkhead/store/store.h"
 
@@ -19,8 +22,16 @@ enum class Verbosity : std::uint8_t { Plain, Quiet };
 
 enum class ListFormat : std::uint8_t { Table, Json, Ids };
 
+/// What `--platform` and `--all-platforms` say.
+struct PlatformChoice {
+  /// The first is the one to run; none: this machine's.
+  std::vector<std::string> platforms;
+  bool all = false;
+};
+
 struct PullOptions {
   std::string reference;
+  PlatformChoice platform;
   Verbosity verbosity = Verbosity::Plain;
   /// http, or https without looking at certificates, where that is all there is.
   bool insecure = false;
@@ -28,15 +39,47 @@ struct PullOptions {
 
 Result<> pull(store::Store& store, const PullOptions& options);
 
-Result<> load(store::Store& store, const std::string& path, Verbosity verbosity);
+struct LoadOptions {
+  std::string path = "-";
+  PlatformChoice platform;
+  Verbosity verbosity = Verbosity::Plain;
+};
+
+Result<> load(store::Store& store, const LoadOptions& options);
+
+struct SaveOptions {
+  std::vector<std::string> images;
+  std::string path = "-";
+  std::string format = "oci-archive";  ///< or docker-archive, oci-dir
+  PlatformChoice platform;
+};
+
+Result<> save(store::Store& store, const SaveOptions& options);
+
+struct ImportOptions {
+  std::string path;
+  std::string name;
+  PlatformChoice platform;
+};
 
 /// `bulkhead image import TAR NAME`
-Result<> import_image(store::Store& store, const std::string& path, const std::string& name);
+Result<> import_image(store::Store& store, const ImportOptions& options);
 
 Result<> list(store::Store& store, ListFormat format);
 
 Result<> remove(store::Store& store, const std::vector<std::string>& images,
                 store::RemoveMode mode);
+
+/// `bulkhead image tag IMAGE NAME…`
+Result<> tag(store::Store& store, const std::string& image, const std::vector<std::string>& names);
+
+/// `bulkhead image untag NAME…`
+Result<> untag(store::Store& store, const std::vector<std::string>& names);
+
+Result<> prune(store::Store& store, store::PruneMode mode);
+
+/// Errors: Corrupt when something is damaged.
+Result<> verify_store(store::Store& store, images::VerifyMode mode);
 
 Result<> inspect(store::Store& store, const std::vector<std::string>& images);
 
@@ -72,6 +115,13 @@ Result<> list_logins(ListFormat format);
 /// The text of `list`. `now` is for the ages of images.
 std::string format_list(const std::vector<store::ImageRecord>& images, ListFormat format,
                         WallTime now);
+
+/// Errors: Invalid for what is no platform.
+Result<std::vector<oci::Platform>> parse_platforms(const PlatformChoice& choice);
+Result<images::FetchOptions> fetch_options(const PlatformChoice& choice);
+
+/// "Untagged: …" and "Deleted: …", a line each.
+std::string removal_text(const store::Removal& removal);
 
 /// Writes all of it to standard output. Errors: Io.
 Result<> print(std::string_view text);

@@ -1,29 +1,35 @@
 #include "bulkhead/images/load.h"
 
 #include <string>
+#include <vector>
 
 #include "bulkhead/base/result.h"
 #include "bulkhead/image_cli/commands.h"
 #include "bulkhead/image_cli/progress_lines.h"
+#include "bulkhead/images/fetch.h"
 #include "bulkhead/oci/reference.h"
 #include "bulkhead/store/image_record.h"
 #include "bulkhead/store/store.h"
 
 namespace bulkhead::image_cli {
 
-Result<> load(store::Store& store, const std::string& path, Verbosity verbosity) {
-  ProgressLines progress(verbosity);
-  for (const store::ImageRecord& record :
-       BH_TRY(images::load(store, path, {.progress = &progress}))) {
+Result<> load(store::Store& store, const LoadOptions& options) {
+  ProgressLines progress(options.verbosity);
+  images::FetchOptions fetch = BH_TRY(fetch_options(options.platform));
+  fetch.progress = &progress;
+  const std::vector<store::ImageRecord> records = BH_TRY(images::load(store, options.path, fetch));
+  for (const store::ImageRecord& record : records) {
     const auto reference = oci::Reference::parse(record.reference);
     BH_TRY(print("Loaded image: " + (reference ? reference->familiar() : record.reference) + "\n"));
   }
   return {};
 }
 
-Result<> import_image(store::Store& store, const std::string& path, const std::string& name) {
-  const oci::Reference reference = BH_TRY(oci::Reference::parse(name));
-  const store::ImageRecord record = BH_TRY(images::import_tar(store, path, reference));
+Result<> import_image(store::Store& store, const ImportOptions& options) {
+  const oci::Reference reference = BH_TRY(oci::Reference::parse(options.name));
+  const images::FetchOptions fetch = BH_TRY(fetch_options(options.platform));
+  const store::ImageRecord record =
+      BH_TRY(images::import_tar(store, options.path, reference, fetch));
   return print(record.config.text() + "\n");
 }
 

@@ -17,8 +17,10 @@ Result<> pull(store::Store& store, const PullOptions& options) {
       options.insecure ? registry::Transport::Insecure : registry::Transport::Secure;
   const auto source = BH_TRY(registry::Source::create(reference, transport));
   ProgressLines progress(options.verbosity);
+  images::FetchOptions fetch = BH_TRY(fetch_options(options.platform));
+  fetch.progress = &progress;
   const store::ImageRecord record =
-      BH_TRY(images::fetch(store, *source, reference, {.progress = &progress}).context("pull"));
+      BH_TRY(images::fetch(store, *source, reference, fetch).context("pull"));
   if (options.verbosity == Verbosity::Quiet) {
     return print(record.config.text() + "\n");
   }

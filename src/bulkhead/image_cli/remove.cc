@@ -13,6 +13,18 @@
 
 namespace bulkhead::image_cli {
 
+std::string removal_text(const store::Removal& removal) {
+  std::string text;
+  for (const std::string& reference : removal.untagged) {
+    const auto parsed = oci::Reference::parse(reference);
+    text += "Untagged: " + (parsed ? parsed->familiar() : reference) + "\n";
+  }
+  for (const Digest& id : removal.deleted) {
+    text += "Deleted: " + id.text() + "\n";
+  }
+  return text;
+}
+
 /// As docker does, each image is tried; the first failure is the command's.
 Result<> remove(store::Store& store, const std::vector<std::string>& images,
                 store::RemoveMode mode) {
@@ -30,15 +42,7 @@ Result<> remove(store::Store& store, const std::vector<std::string>& images,
       }
       continue;
     }
-    std::string text;
-    for (const std::string& reference : removal->untagged) {
-      const auto parsed = oci::Reference::parse(reference);
-      text += "Untagged: " + (parsed ? parsed->familiar() : reference) + "\n";
-    }
-    for (const Digest& id : removal->deleted) {
-      text += "Deleted: " + id.text() + "\n";
-    }
-    BH_TRY(print(text));
+    BH_TRY(print(removal_text(*removal)));
   }
   if (failure) {
     return *std::move(failure);

@@ -5,21 +5,21 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <variant>
 #include <vector>
 
 #include "bulkhead/archive/stream.h"
-#include "bulkhead/base/bytes.h"
 #include "bulkhead/base/digest.h"
 #include "bulkhead/base/error.h"
+#include "bulkhead/base/log.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/text.h"
 #include "bulkhead/ext4/formatter.h"
-#include "bulkhead/hash/hasher.h"
+#include "bulkhead/images/checked_source.h"
 #include "bulkhead/images/layer.h"
-#include "bulkhead/images/streams.h"
 #include "bulkhead/oci/blob_source.h"
 #include "bulkhead/oci/image_config.h"
 #include "bulkhead/oci/manifest.h"
@@ -37,21 +37,25 @@ namespace {
 
 /// An index in an index in an index is more than anybody makes.
 constexpr int kDeepestIndex = 4;
+/// Nested indexes that do not say what they are for are looked into, but not without end.
+constexpr int kMostIndexes = 64;
 
 class Fetcher {
  public:
   Fetcher(store::Ingest& ingest, oci::BlobSource& source, const oci::Reference& reference,
           const FetchOptions& options)
-      : ingest_(ingest), source_(source), reference_(reference), options_(options) {}
+      : ingest_(ingest), source_(ingest, source), reference_(reference), options_(options) {}
 
   Result<store::ImageRecord> run() {
     oci::BlobSource::Resolved top = BH_TRY(source_.resolve(reference_));
-    BH_TRY(check_document(top));
     oci::Descriptor target = top.descriptor;
-    Chosen chosen = BH_TRY(choose(std::move(top)));
+    oci::Document document = BH_TRY(oci::parse_document(top.content, top.descriptor.media_type)
+                                        .context("manifest " + top.descriptor.digest.text()));
+    target.media_type = std::visit([](const auto& one) { return one.media_type; }, document);
+    const Chosen chosen =
+        BH_TRY(choose({target.digest, std::move(document)}, options_.platform, 0));
     const oci::ImageConfig config = BH_TRY(fetch_config(chosen.manifest.config));
     BH_TRY(check_layers(chosen.manifest, config));
-    target.media_type = top_media_type_;
     const Digest chain = BH_TRY(chain_id(config.diff_ids));
     store::ImageRecord record{.reference = reference_.text(),
                               .target = std::move(target),
@@ -63,6 +67,7 @@ class Fetcher {
     edges_.push_back({chosen.digest, record.config});
     BH_TRY(ingest_.lock_chain(record.chain));
     record.size_bytes = BH_TRY(fetch_layers(chosen, config, record.chain));
+    BH_TRY(keep_companions(chosen.digest));
     BH_TRY(ingest_.publish(record, edges_));
     return record;
   }
@@ -73,66 +78,126 @@ class Fetcher {
     oci::Manifest manifest;
   };
 
-  /// A document against its descriptor and, for the first, against the reference.
-  Result<> check_document(const oci::BlobSource::Resolved& document) {
-    const Digest digest =
-        BH_TRY(hash::digest_of(as_bytes(document.content), document.descriptor.digest.algorithm()));
-    if (document.content.size() != document.descriptor.size ||
-        digest != document.descriptor.digest) {
-      return fail(ErrorCode::Corrupt,
-                  "manifest {}: its content does not match: it has {}, {} bytes",
-                  document.descriptor.digest.text(), digest.text(), document.content.size());
-    }
-    if (edges_.empty() && reference_.digest() && *reference_.digest() != digest) {
-      return fail(ErrorCode::Corrupt, "manifest {}: the source answered with {}",
-                  reference_.digest()->text(), digest.text());
-    }
-    return ingest_.keep(document.content, digest);
-  }
+  struct Parsed {
+    Digest digest;
+    oci::Document document;
+  };
 
-  /// Walks from the top to the manifest for the platform.
-  Result<Chosen> choose(oci::BlobSource::Resolved document) {
-    for (int depth = 0; depth < kDeepestIndex; ++depth) {
-      const Digest digest = document.descriptor.digest;
-      oci::Document parsed =
-          BH_TRY(oci::parse_document(document.content, document.descriptor.media_type)
-                     .context("manifest " + digest.text()));
-      if (depth == 0) {
-        top_media_type_ = std::visit([](const auto& one) { return one.media_type; }, parsed);
+  struct KnownIndex {
+    Digest digest;
+    oci::Index index;
+  };
+
+  /// Walks from a document to the manifest for the platform. The indexes on the way are noted.
+  Result<Chosen> choose(Parsed parsed, const oci::Platform& platform, int depth) {
+    if (auto* manifest = std::get_if<oci::Manifest>(&parsed.document)) {
+      return Chosen{parsed.digest, std::move(*manifest)};
+    }
+    if (depth == kDeepestIndex || indexes_.size() == kMostIndexes) {
+      return fail(ErrorCode::Invalid, "indexes are nested more than {} deep, or {} in number",
+                  kDeepestIndex, kMostIndexes);
+    }
+    indexes_.push_back({parsed.digest, std::get<oci::Index>(std::move(parsed.document))});
+    // Not by reference: the list grows below.
+    const std::vector<oci::Descriptor> candidates =
+        BH_TRY(oci::select_candidates(indexes_.back().index, platform));
+    std::optional<Error> nothing;
+    for (const oci::Descriptor& candidate : candidates) {
+      Parsed next = BH_TRY(fetch_document(candidate));
+      auto chosen = choose(std::move(next), platform, depth + 1);
+      if (chosen) {
+        edges_.push_back({parsed.digest, candidate.digest});
+        return chosen;
       }
-      if (auto* manifest = std::get_if<oci::Manifest>(&parsed)) {
-        return Chosen{digest, std::move(*manifest)};
+      if (chosen.error().code() != ErrorCode::NotFound) {
+        return chosen;
       }
-      oci::Descriptor next =
-          BH_TRY(oci::select_platform(std::get<oci::Index>(parsed), options_.platform));
-      edges_.push_back({digest, next.digest});
-      std::string content = BH_TRY(fetch_small(next));
-      document = {.descriptor = std::move(next), .content = std::move(content)};
-      BH_TRY(check_document(document));
+      nothing = std::move(chosen).error();
     }
-    return fail(ErrorCode::Invalid, "indexes are nested more than {} deep", kDeepestIndex);
+    return *std::move(nothing);
   }
 
-  /// A blob that is read into memory: a manifest or a config.
-  Result<std::string> fetch_small(const oci::Descriptor& descriptor) {
-    const std::string what = "blob " + descriptor.digest.text();
-    if (descriptor.size > oci::kLargestDocument) {
-      return fail(ErrorCode::ResourceExhausted, "{}: {} bytes, at most {} are read", what,
-                  descriptor.size, oci::kLargestDocument);
-    }
-    const std::unique_ptr<archive::Reader> reader = BH_TRY(open(descriptor));
-    BoundedReader bounded(*reader, descriptor.size);
-    return archive::read_all(bounded, oci::kLargestDocument).context(what);
+  Result<Parsed> fetch_document(const oci::Descriptor& descriptor) {
+    const std::string content = BH_TRY(source_.document(descriptor));
+    oci::Document document = BH_TRY(oci::parse_document(content, descriptor.media_type)
+                                        .context("manifest " + descriptor.digest.text()));
+    return Parsed{descriptor.digest, std::move(document)};
   }
 
-  /// From the session or the store if it is there, else from the source.
-  Result<std::unique_ptr<archive::Reader>> open(const oci::Descriptor& descriptor) {
-    if (ingest_.has(descriptor.digest)) {
-      return std::unique_ptr<archive::Reader>(
-          std::make_unique<FileReader>(BH_TRY(ingest_.open(descriptor.digest))));
+  /// Attestations of the chosen manifest, and what other platforms were asked for.
+  Result<> keep_companions(const Digest& chosen) {
+    std::set<std::string> wanted{chosen.text()};
+    for (const oci::Platform& platform : options_.more_platforms) {
+      if (indexes_.empty()) {
+        return fail(ErrorCode::NotFound, "no image for {}: it has one platform only",
+                    platform.text());
+      }
+      Parsed top{indexes_.front().digest, indexes_.front().index};
+      const Chosen more = BH_TRY(choose(std::move(top), platform, 0));
+      BH_TRY(keep_manifest(more.digest, more.manifest).context(platform.text()));
+      wanted.insert(more.digest.text());
     }
-    return std::unique_ptr<archive::Reader>(
-        std::make_unique<SourceReader>(BH_TRY(source_.open(descriptor))));
+    for (std::size_t at = 0; at < indexes_.size(); ++at) {
+      const KnownIndex known = indexes_[at];
+      for (const oci::Descriptor& entry : known.index.manifests) {
+        BH_TRY(keep_entry(known.digest, entry, wanted));
+      }
+    }
+    return {};
+  }
+
+  /// An entry of an index beside the chosen one.
+  Result<> keep_entry(const Digest& index, const oci::Descriptor& entry,
+                      const std::set<std::string>& wanted) {
+    if (!oci::document_kind(entry.media_type) || wanted.contains(entry.digest.text())) {
+      return {};
+    }
+    const auto about = entry.annotations.find(std::string(oci::kAttestedDigest));
+    const bool is_wanted = about != entry.annotations.end() && wanted.contains(about->second);
+    if (!is_wanted && !options_.all_platforms) {
+      return {};
+    }
+    const std::size_t edges_before = edges_.size();
+    auto kept = keep_tree(index, entry, 0);
+    if (!kept && oci::is_attestation(entry) &&
+        (kept.error().code() == ErrorCode::NotFound || kept.error().code() == ErrorCode::Corrupt)) {
+      log::warning("attestation {}: {}", entry.digest.text(), kept.error().message());
+      edges_.erase(edges_.begin() + static_cast<std::ptrdiff_t>(edges_before), edges_.end());
+      return {};
+    }
+    return kept;
+  }
+
+  /// A manifest and what it names, or an index and all that it names, as it comes.
+  Result<> keep_tree(const Digest& parent, const oci::Descriptor& entry, int depth) {
+    if (depth == kDeepestIndex) {
+      return fail(ErrorCode::Invalid, "indexes are nested more than {} deep", kDeepestIndex);
+    }
+    const Parsed parsed = BH_TRY(fetch_document(entry));
+    if (const auto* manifest = std::get_if<oci::Manifest>(&parsed.document)) {
+      BH_TRY(keep_manifest(parsed.digest, *manifest));
+    } else {
+      for (const oci::Descriptor& child : std::get<oci::Index>(parsed.document).manifests) {
+        if (oci::document_kind(child.media_type)) {
+          BH_TRY(keep_tree(parsed.digest, child, depth + 1));
+        }
+      }
+    }
+    edges_.push_back({parent, entry.digest});
+    return {};
+  }
+
+  Result<> keep_manifest(const Digest& digest, const oci::Manifest& manifest) {
+    BH_TRY(source_.blob(manifest.config));
+    edges_.push_back({digest, manifest.config.digest});
+    for (const oci::Descriptor& layer : manifest.layers) {
+      if (oci::is_foreign_layer(layer.media_type)) {
+        continue;
+      }
+      BH_TRY(source_.blob(layer));
+      edges_.push_back({digest, layer.digest});
+    }
+    return {};
   }
 
   Result<oci::ImageConfig> fetch_config(const oci::Descriptor& descriptor) {
@@ -140,20 +205,13 @@ class Fetcher {
       return fail(ErrorCode::Unsupported, "it is no container image but an artifact of type {}",
                   quote(descriptor.media_type));
     }
-    const std::string content = BH_TRY(fetch_small(descriptor));
-    const Digest digest = BH_TRY(hash::digest_of(as_bytes(content), descriptor.digest.algorithm()));
-    if (digest != descriptor.digest || content.size() != descriptor.size) {
-      return fail(ErrorCode::Corrupt,
-                  "image config {}: its content does not match: it has {}, {} bytes",
-                  descriptor.digest.text(), digest.text(), content.size());
-    }
+    const std::string content = BH_TRY(source_.document(descriptor).context("image config"));
     oci::ImageConfig config = BH_TRY(oci::ImageConfig::parse(content));
     const std::vector<oci::Platform> acceptable = oci::acceptable_platforms(options_.platform);
     if (std::ranges::find(acceptable, config.platform) == acceptable.end()) {
       return fail(ErrorCode::Unsupported, "it is for {}, but {} is needed", config.platform.text(),
                   options_.platform.text());
     }
-    BH_TRY(ingest_.keep(content, digest));
     return config;
   }
 
@@ -199,7 +257,7 @@ class Fetcher {
         continue;
       }
       const std::unique_ptr<archive::Reader> reader =
-          BH_TRY(open(layer).context("layer " + layer.digest.text()));
+          BH_TRY(source_.open(layer).context("layer " + layer.digest.text()));
       total += BH_TRY(stream_layer(*reader, {.descriptor = layer,
                                              .diff_id = config.diff_ids[index],
                                              .formatter = formatter ? &*formatter : nullptr,
@@ -214,11 +272,11 @@ class Fetcher {
   }
 
   store::Ingest& ingest_;
-  oci::BlobSource& source_;
+  CheckedSource source_;
   const oci::Reference& reference_;
   const FetchOptions& options_;
   std::vector<store::Edge> edges_;
-  std::string top_media_type_;
+  std::vector<KnownIndex> indexes_;  ///< that were chosen from, the outermost first
 };
 
 }  // namespace

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <vector>
+
 #include "bulkhead/base/result.h"
 #include "bulkhead/images/progress.h"
 #include "bulkhead/oci/blob_source.h"
@@ -13,12 +15,18 @@ namespace bulkhead::images {
 
 struct FetchOptions {
   oci::Platform platform = oci::Platform::host();
+  /// Platforms of the same index that are kept beside it, not unpacked, so that they can be saved
+  /// and pushed.
+  std::vector<oci::Platform> more_platforms;
+  /// Every platform of the index is kept.
+  bool all_platforms = false;
   Progress* progress = nullptr;  ///< borrowed; null: nobody looks
 };
 
 /// Brings an image from a source into the store, unpacked and named `reference`: the manifest for
-/// the platform out of an index, its config, and its layers in one pass each. What the store has is
-/// not fetched again. Nothing is believed: every digest, diff id and size is checked.
+/// the platform out of an index, its config, and its layers in one pass each, and the attestations
+/// that the index holds about it. What the store has is not fetched again. Nothing is believed:
+/// every digest, diff id and size is checked. An attestation that cannot be had is done without.
 ///
 /// Errors: NotFound (also when there is nothing for the platform; the message names what is there);
 /// Unsupported for what is no container image and for another architecture; Corrupt for whatever

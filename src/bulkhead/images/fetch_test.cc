@@ -339,6 +339,139 @@ TEST_F(FetchTest, ChoosesFromIndexesEvenNestedOnes) {
   EXPECT_THAT(names("content/blobs/sha256"), SizeIs(5));
 }
 
+TEST_F(FetchTest, LooksIntoIndexesThatDoNotSayWhatTheyAreFor) {
+  MemorySource source;
+  TestImage arm;
+  arm.config.platform = {"linux", "arm64", ""};
+  TestImage amd;
+  amd.config.platform = {"linux", "amd64", ""};
+  const oci::Descriptor first =
+      add_index(source, {for_platform(arm.finish(source), {"linux", "arm64", ""})});
+  const oci::Descriptor second =
+      add_index(source, {for_platform(amd.finish(source), {"linux", "amd64", ""})});
+  source.set_top(add_index(source, {first, second}));
+  store::Store store = open();
+  const auto record = fetch(store, source, reference(), {.platform = {"linux", "amd64", ""}});
+  ASSERT_THAT(record, IsOk());
+  EXPECT_EQ(record->config, amd.manifest.config.digest);
+  EXPECT_THAT(fetch(store, source, reference(), {.platform = {"linux", "s390x", ""}}),
+              IsError(ErrorCode::NotFound));
+}
+
+TEST_F(FetchTest, TakesTheBestVariant) {
+  MemorySource source;
+  std::vector<oci::Descriptor> entries;
+  std::vector<Digest> configs;
+  for (const char* variant : {"v5", "v6"}) {
+    TestImage image;
+    image.config.platform = {"linux", "arm", variant};
+    entries.push_back(for_platform(image.finish(source), image.config.platform));
+    configs.push_back(image.manifest.config.digest);
+  }
+  source.set_top(add_index(source, entries));
+  store::Store store = open();
+  const auto v7 = fetch(store, source, reference(), {.platform = {"linux", "arm", "v7"}});
+  ASSERT_THAT(v7, IsOk());
+  EXPECT_EQ(v7->config, configs[1]);
+  const auto v5 = fetch(store, source, reference(), {.platform = {"linux", "arm", "v5"}});
+  ASSERT_THAT(v5, IsOk());
+  EXPECT_EQ(v5->config, configs[0]);
+}
+
+/// An index of two platforms, the first with an attestation.
+struct TwoPlatforms {
+  explicit TwoPlatforms(MemorySource& source)
+      : statement(source.add("application/vnd.in-toto+json", "a statement")) {
+    amd.config.platform = {"linux", "amd64", ""};
+    amd.layer(source, tar_with("amd", "1"));
+    arm.config.platform = {"linux", "arm64", ""};
+    arm.layer(source, tar_with("arm", "1"));
+    const oci::Descriptor image = for_platform(amd.finish(source), {"linux", "amd64", ""});
+    const oci::Manifest about{.media_type = std::string(oci::kOciManifest),
+                              .config = source.add(oci::kOciConfig, "{}"),
+                              .layers = {statement}};
+    oci::Descriptor attestation = source.add(oci::kOciManifest, about.serialise());
+    attestation.platform = oci::Platform{"unknown", "unknown", ""};
+    attestation.annotations = {{"vnd.docker.reference.type", "attestation-manifest"},
+                               {"vnd.docker.reference.digest", image.digest.text()}};
+    source.set_top(add_index(
+        source, {image, for_platform(arm.finish(source), {"linux", "arm64", ""}), attestation}));
+  }
+
+  TestImage amd;
+  TestImage arm;
+  oci::Descriptor statement;
+};
+
+TEST_F(FetchTest, KeepsAttestationsOfWhatItKeeps) {
+  MemorySource source;
+  const TwoPlatforms two(source);
+  store::Store store = open();
+  ASSERT_THAT(fetch(store, source, reference(), {.platform = {"linux", "arm64", ""}}), IsOk());
+  EXPECT_THAT(names("content/blobs/sha256"),
+              testing::Not(testing::Contains(two.statement.digest.hex())));
+  ASSERT_THAT(fetch(store, source, reference(), {.platform = {"linux", "amd64", ""}}), IsOk());
+  ASSERT_THAT(store.collect(), IsOk());
+  EXPECT_THAT(names("content/blobs/sha256"), testing::Contains(two.statement.digest.hex()));
+}
+
+TEST_F(FetchTest, DoesWithoutAttestationsThatAreAbsentOrDamaged) {
+  for (const bool is_absent : {true, false}) {
+    MemorySource source;
+    const TwoPlatforms two(source);
+    if (is_absent) {
+      source.remove(two.statement.digest);
+    } else {
+      source.replace(two.statement.digest, "another text");
+    }
+    store::Store store = open();
+    ASSERT_THAT(fetch(store, source, reference(), {.platform = {"linux", "amd64", ""}}), IsOk());
+    EXPECT_THAT(names("content/blobs/sha256"),
+                testing::Not(testing::Contains(two.statement.digest.hex())));
+  }
+}
+
+TEST_F(FetchTest, KeepsMorePlatformsWithoutUnpackingThem) {
+  for (const bool all : {true, false}) {
+    MemorySource source;
+    const TwoPlatforms two(source);
+    store::Store store = open();
+    FetchOptions options{.platform = {"linux", "amd64", ""}, .all_platforms = all};
+    if (!all) {
+      options.more_platforms = {{"linux", "arm64", ""}};
+    }
+    const auto record = fetch(store, source, reference(), options);
+    ASSERT_THAT(record, IsOk());
+    EXPECT_EQ(record->config, two.amd.manifest.config.digest);
+    ASSERT_THAT(store.collect(), IsOk());
+    EXPECT_THAT(names("content/blobs/sha256"),
+                testing::IsSupersetOf({two.arm.manifest.config.digest.hex(),
+                                       two.arm.manifest.layers[0].digest.hex()}));
+    EXPECT_THAT(names("roots"), SizeIs(1));
+    ASSERT_THAT(store.remove("test/image:1", store::RemoveMode::Careful), IsOk());
+    expect_empty(store);
+  }
+}
+
+TEST_F(FetchTest, RefusesMorePlatformsThatAreAbsent) {
+  MemorySource source;
+  const TwoPlatforms two(source);
+  EXPECT_EQ(
+      failure(source, reference(),
+              {.platform = {"linux", "amd64", ""}, .more_platforms = {{"linux", "s390x", ""}}})
+          .code(),
+      ErrorCode::NotFound);
+  MemorySource plain;
+  TestImage image;
+  image.config.platform = {"linux", "amd64", ""};
+  image.finish(plain);
+  EXPECT_EQ(
+      failure(plain, reference(),
+              {.platform = {"linux", "amd64", ""}, .more_platforms = {{"linux", "s390x", ""}}})
+          .code(),
+      ErrorCode::NotFound);
+}
+
 TEST_F(FetchTest, SaysWhatThereIsWhenThePlatformIsAbsent) {
   MemorySource source;
   TestImage image;

@@ -252,9 +252,11 @@ Result<Document> parse_document(std::string_view text, std::string_view media_ty
                 schema_version);
   }
   if (document_kind(agreed) == DocumentKind::Index) {
-    return Document(BH_TRY(read_index(fields, agreed)));
+    Index index = BH_TRY(read_index(fields, agreed));
+    return Result<Document>(std::move(index));
   }
-  return Document(BH_TRY(read_manifest(fields, agreed)));
+  Manifest manifest = BH_TRY(read_manifest(fields, agreed));
+  return Result<Document>(std::move(manifest));
 }
 
 Result<Manifest> parse_manifest(std::string_view text, std::string_view media_type) {
@@ -279,25 +281,32 @@ bool is_attestation(const Descriptor& descriptor) {
 }
 
 Result<Descriptor> select_platform(const Index& index, const Platform& wanted) {
+  std::vector<Descriptor> candidates = BH_TRY(select_candidates(index, wanted));
+  return std::move(candidates.front());
+}
+
+Result<std::vector<Descriptor>> select_candidates(const Index& index, const Platform& wanted) {
   const auto usable = [](const Descriptor& descriptor) {
     return document_kind(descriptor.media_type).has_value() && !is_attestation(descriptor);
   };
   for (const Platform& platform : acceptable_platforms(wanted)) {
     for (const Descriptor& descriptor : index.manifests) {
       if (usable(descriptor) && descriptor.platform == platform) {
-        return descriptor;
+        return std::vector<Descriptor>{descriptor};
       }
     }
   }
+  std::vector<Descriptor> unsaid;
   std::set<std::string> present;
   for (const Descriptor& descriptor : index.manifests) {
-    if (!usable(descriptor)) {
-      continue;
+    if (usable(descriptor) && !descriptor.platform) {
+      unsaid.push_back(descriptor);
+    } else if (usable(descriptor)) {
+      present.insert(descriptor.platform->text());
     }
-    if (!descriptor.platform) {
-      return descriptor;
-    }
-    present.insert(descriptor.platform->text());
+  }
+  if (!unsaid.empty()) {
+    return unsaid;
   }
   static constexpr std::size_t kMostNamed = 12;
   std::string names;

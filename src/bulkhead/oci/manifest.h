@@ -81,6 +81,14 @@ Result<Index> parse_index(std::string_view text, std::string_view media_type = {
 /// Errors: NotFound, naming the platforms that are there.
 Result<Descriptor> select_platform(const Index& index, const Platform& wanted);
 
+/// All that it could be, the best first: one that says its platform, else everything that does not.
+/// Errors: NotFound.
+Result<std::vector<Descriptor>> select_candidates(const Index& index, const Platform& wanted);
+
+/// The annotation of an attestation that says which manifest it is about.
+/// Source: docker buildx, attestation storage.
+inline constexpr std::string_view kAttestedDigest = "vnd.docker.reference.digest";
+
 /// Whether the entry describes another image (provenance, SBOM) instead of being one.
 bool is_attestation(const Descriptor& descriptor);
 

@@ -199,6 +199,28 @@ Result<Catalog::Reachable> Catalog::reachable() {
   return reachable;
 }
 
+Result<Catalog::Reachable> Catalog::reachable(const ImageRecord& record) {
+  db::Statement statement = BH_TRY(
+      database_.prepare("WITH RECURSIVE reached(digest) AS (VALUES(?1), (?2), (?3) UNION "
+                        "SELECT edge.child FROM edge JOIN reached ON edge.parent = reached.digest) "
+                        "SELECT digest FROM reached"));
+  statement.bind(1, record.target.digest.text())
+      .bind(2, record.manifest.text())
+      .bind(3, record.config.text());
+  Reachable reachable;
+  reachable.blobs = BH_TRY(read_texts(std::move(statement)));
+  reachable.chains.insert(record.chain.text());
+  return reachable;
+}
+
+Result<std::optional<std::string>> Catalog::integrity() {
+  db::Statement statement = BH_TRY(database_.prepare("PRAGMA integrity_check(1)"));
+  if (BH_TRY(statement.step()) && statement.text(0) != "ok") {
+    return statement.text(0);
+  }
+  return std::nullopt;
+}
+
 Result<> Catalog::forget_all_but(const Reachable& keep) {
   db::Transaction transaction = BH_TRY(db::Transaction::begin(database_));
   const std::set<std::string> parents =

@@ -53,6 +53,12 @@ class Catalog {
 
   Result<Reachable> reachable();
 
+  /// The same for one image alone.
+  Result<Reachable> reachable(const ImageRecord& record);
+
+  /// What SQLite finds wrong with its file; nothing when all is well.
+  Result<std::optional<std::string>> integrity();
+
   /// Forgets edges and roots outside `keep`, and that there was garbage.
   Result<> forget_all_but(const Reachable& keep);
 

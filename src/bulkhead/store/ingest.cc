@@ -159,6 +159,16 @@ Result<> Ingest::move_into_store(const Digest& digest, std::set<DigestAlgorithm>
   return os::rename_path(staged(digest), layout_.blob(digest));
 }
 
+Result<> Ingest::replace_root(const Digest& chain) {
+  {
+    const os::UniqueFd fd = BH_TRY(os::open_file(staged_root(), O_RDONLY));
+    BH_TRY(os::sync_file(fd.get()).context("write root"));
+  }
+  BH_TRY(os::rename_path(staged_root(), layout_.root(chain)));
+  has_root_ = false;
+  return os::sync_directory(layout_.roots());
+}
+
 Result<> Ingest::publish(const ImageRecord& record, const std::vector<Edge>& edges) {
   std::set<DigestAlgorithm> touched;
   BH_TRY(move_into_store(record.target.digest, touched));
@@ -169,13 +179,7 @@ Result<> Ingest::publish(const ImageRecord& record, const std::vector<Edge>& edg
     BH_TRY(os::sync_directory(layout_.blob_directory(algorithm)));
   }
   if (has_root_) {
-    {
-      const os::UniqueFd fd = BH_TRY(os::open_file(staged_root(), O_RDONLY));
-      BH_TRY(os::sync_file(fd.get()).context("write root"));
-    }
-    BH_TRY(os::rename_path(staged_root(), layout_.root(record.chain)));
-    has_root_ = false;
-    BH_TRY(os::sync_directory(layout_.roots()));
+    BH_TRY(replace_root(record.chain));
   }
   BH_TRY(catalog_->put(record, edges));
   release_chain();

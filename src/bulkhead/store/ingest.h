@@ -61,6 +61,9 @@ class Ingest {
   Result<os::UniqueFd> create_root();
   Result<> drop_root();
 
+  /// Puts this session's root in the place of the one that is there, which was found damaged.
+  Result<> replace_root(const Digest& chain);
+
   /// Moves everything that `record` and `edges` name from the session into the store, and names it.
   /// After it the image is there, whatever happens.
   Result<> publish(const ImageRecord& record, const std::vector<Edge>& edges);

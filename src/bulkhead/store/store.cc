@@ -1,5 +1,7 @@
 #include "bulkhead/store/store.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -22,6 +24,9 @@
 #include "bulkhead/oci/reference.h"
 #include "bulkhead/os/file.h"
 #include "bulkhead/os/file_info.h"
+#include "bulkhead/os/file_space.h"
+#include "bulkhead/os/io.h"
+#include "bulkhead/os/unique_fd.h"
 #include "bulkhead/store/catalog.h"
 #include "bulkhead/store/container_uses.h"
 #include "bulkhead/store/content.h"
@@ -112,8 +117,7 @@ Result<std::optional<ImageRecord>> Store::find_record(std::string_view text) {
 
 Result<std::optional<Image>> Store::find(std::string_view text) {
   // Before the look-up, so that what it finds cannot be collected any more.
-  os::FileLock use =
-      BH_TRY(os::FileLock::acquire(layout_.content_lock(), os::FileLock::Mode::Shared));
+  os::FileLock use = BH_TRY(hold_content());
   std::optional<ImageRecord> record = BH_TRY(find_record(text));
   if (!record) {
     return std::nullopt;
@@ -186,9 +190,152 @@ Result<Removal> Store::remove(std::string_view text, RemoveMode mode) {
   return removal;
 }
 
+Result<ImageRecord> Store::tag(std::string_view text, const oci::Reference& name) {
+  if (name.digest()) {
+    return fail(ErrorCode::Invalid, "tag {}: a name with a digest cannot be given",
+                name.familiar());
+  }
+  ImageRecord named = BH_TRY([&]() -> Result<ImageRecord> {
+    // Until it has its name, nobody may collect it.
+    const os::FileLock use = BH_TRY(hold_content());
+    std::optional<ImageRecord> record = BH_TRY(find_record(text));
+    if (!record) {
+      return fail(ErrorCode::NotFound, "image {}: not found", quote(text));
+    }
+    record->reference = name.text();
+    BH_TRY(catalog_->put(*record, {}));
+    return *std::move(record);
+  }());
+  BH_TRY(collect_garbage());
+  return named;
+}
+
+Result<ImageRecord> Store::untag(const oci::Reference& name) {
+  std::optional<ImageRecord> record = BH_TRY(catalog_->by_reference(name.text()));
+  if (!record) {
+    return fail(ErrorCode::NotFound, "image {}: not found", name.familiar());
+  }
+  const std::vector<ImageRecord> same = BH_TRY(catalog_->by_id(record->config));
+  if (same.size() == 1) {
+    return fail(ErrorCode::FailedPrecondition,
+                "image {}: it has no other name: `bulkhead image rm` removes the image",
+                name.familiar());
+  }
+  BH_TRY(catalog_->remove({record->reference}));
+  BH_TRY(collect_garbage());
+  return *std::move(record);
+}
+
+/// The images that containers stand on.
+Result<std::vector<ImageRecord>> Store::used_records() {
+  const std::vector<ContainerUse> uses = BH_TRY(container_uses(layout_.containers()));
+  std::vector<ImageRecord> records = BH_TRY(catalog_->list());
+  std::erase_if(records, [&](const ImageRecord& record) {
+    return std::ranges::none_of(uses, [&](const ContainerUse& use) {
+      return use.image_id.empty() ? use.root == layout_.root(record.chain)
+                                  : use.image_id == record.config.text();
+    });
+  });
+  return records;
+}
+
+Result<Removal> Store::prune(PruneMode mode) {
+  Removal removal;
+  if (mode == PruneMode::Unused) {
+    std::set<std::string> used;
+    for (const ImageRecord& record : BH_TRY(used_records())) {
+      used.insert(record.config.text());
+    }
+    std::set<std::string> deleted;
+    for (const ImageRecord& record : BH_TRY(catalog_->list())) {
+      if (!used.contains(record.config.text())) {
+        removal.untagged.push_back(record.reference);
+        if (deleted.insert(record.config.text()).second) {
+          removal.deleted.push_back(record.config);
+        }
+      }
+    }
+    BH_TRY(catalog_->remove(removal.untagged));
+  }
+  removal.freed_bytes = BH_TRY(collect());
+  return removal;
+}
+
+Result<Usage> Store::usage() {
+  Usage usage;
+  Catalog::Reachable kept;
+  std::set<std::string> active;
+  for (const ImageRecord& record : BH_TRY(used_records())) {
+    active.insert(record.config.text());
+    Catalog::Reachable one = BH_TRY(catalog_->reachable(record));
+    kept.blobs.merge(one.blobs);
+    kept.chains.merge(one.chains);
+  }
+  BH_TRY(keep_roots_of_containers(kept));
+  std::set<std::string> all;
+  for (const ImageRecord& record : BH_TRY(catalog_->list())) {
+    all.insert(record.config.text());
+  }
+  usage.images = all.size();
+  usage.active_images = active.size();
+  const auto add = [&](const std::string& path, bool is_kept) {
+    // One that went meanwhile takes nothing.
+    const auto fd = os::open_file(path, O_RDONLY);
+    const auto space = fd ? os::file_space(fd->get()) : Result<os::FileSpace>(fd.error());
+    if (space) {
+      usage.bytes += space->allocated_bytes;
+      usage.reclaimable_bytes += is_kept ? 0 : space->allocated_bytes;
+    }
+  };
+  for (const Digest& digest : BH_TRY(blobs())) {
+    add(layout_.blob(digest), kept.blobs.contains(digest.text()));
+  }
+  for (const std::string& name : BH_TRY(os::list_directory(layout_.roots()))) {
+    if (name.ends_with(kRootSuffix)) {
+      const std::string hex = name.substr(0, name.size() - kRootSuffix.size());
+      add(layout_.roots() + "/" + name, kept.chains.contains("sha256:" + hex));
+    }
+  }
+  return usage;
+}
+
+Result<std::vector<std::string>> Store::check_catalog() {
+  std::vector<std::string> wrong;
+  if (const std::optional<std::string> message = BH_TRY(catalog_->integrity())) {
+    wrong.push_back("database: " + *message);
+  }
+  const Catalog::Reachable reachable = BH_TRY(catalog_->reachable());
+  for (const std::string& text : reachable.blobs) {
+    const auto digest = Digest::parse(text);
+    if (!digest || !has_blob(*digest)) {
+      wrong.push_back("blob " + text + ": missing");
+    }
+  }
+  for (const std::string& text : reachable.chains) {
+    const auto chain = Digest::parse(text);
+    if (!chain || !os::path_exists(layout_.root(*chain))) {
+      wrong.push_back("root " + text + ": missing");
+    }
+  }
+  return wrong;
+}
+
+Result<std::vector<Digest>> Store::blobs() const {
+  std::vector<Digest> digests;
+  for (const auto algorithm : {DigestAlgorithm::Sha256, DigestAlgorithm::Sha512}) {
+    const std::string_view prefix = algorithm == DigestAlgorithm::Sha256 ? "sha256:" : "sha512:";
+    for (const std::string& name : BH_TRY(os::list_directory(layout_.blob_directory(algorithm)))) {
+      // Anything else in there is nobody's; the next collection takes it.
+      if (auto digest = Digest::parse(std::string(prefix) + name)) {
+        digests.push_back(*std::move(digest));
+      }
+    }
+  }
+  return digests;
+}
+
 Result<Ingest> Store::begin_ingest() {
-  os::FileLock content =
-      BH_TRY(os::FileLock::acquire(layout_.content_lock(), os::FileLock::Mode::Shared));
+  os::FileLock content = BH_TRY(hold_content());
   BH_TRY(remove_leftovers());
   const std::string id = BH_TRY(make_id());
   std::string directory = layout_.ingest() + "/" + id.substr(0, 16);
@@ -231,6 +378,17 @@ Result<std::uint64_t> Store::sweep(const std::string& directory,
   return freed;
 }
 
+/// Adds the roots that containers boot from.
+Result<> Store::keep_roots_of_containers(Catalog::Reachable& reachable) {
+  for (const ContainerUse& use : BH_TRY(container_uses(layout_.containers()))) {
+    const std::string name = use.root.substr(use.root.rfind('/') + 1);
+    if (name.ends_with(kRootSuffix)) {
+      reachable.chains.insert("sha256:" + name.substr(0, name.size() - kRootSuffix.size()));
+    }
+  }
+  return {};
+}
+
 Result<std::uint64_t> Store::collect() {
   const std::optional<os::FileLock> lock =
       BH_TRY(os::FileLock::try_acquire(layout_.content_lock()));
@@ -240,12 +398,7 @@ Result<std::uint64_t> Store::collect() {
   BH_TRY(remove_leftovers());
   Catalog::Reachable reachable = BH_TRY(catalog_->reachable());
   std::vector<std::string> roots;
-  for (const ContainerUse& use : BH_TRY(container_uses(layout_.containers()))) {
-    const std::string name = use.root.substr(use.root.rfind('/') + 1);
-    if (name.ends_with(kRootSuffix)) {
-      reachable.chains.insert("sha256:" + name.substr(0, name.size() - kRootSuffix.size()));
-    }
-  }
+  BH_TRY(keep_roots_of_containers(reachable));
   roots.reserve(reachable.chains.size());
   for (const std::string& chain : reachable.chains) {
     roots.push_back(chain.substr(chain.find(':') + 1) + std::string(kRootSuffix));
@@ -270,6 +423,16 @@ Result<> Store::collect_garbage() {
     static_cast<void>(BH_TRY(collect()));
   }
   return {};
+}
+
+Result<os::FileLock> Store::hold_content() const {
+  return os::FileLock::acquire(layout_.content_lock(), os::FileLock::Mode::Shared);
+}
+
+bool Store::has_blob(const Digest& digest) const { return os::path_exists(layout_.blob(digest)); }
+
+Result<os::UniqueFd> Store::open_blob(const Digest& digest) const {
+  return os::open_file(layout_.blob(digest), O_RDONLY);
 }
 
 Result<std::string> Store::read_blob(const Digest& digest, std::size_t limit) const {

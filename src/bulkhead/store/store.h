@@ -12,6 +12,9 @@
 #include "bulkhead/base/digest.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/config/paths.h"
+#include "bulkhead/oci/reference.h"
+#include "bulkhead/os/file.h"
+#include "bulkhead/os/unique_fd.h"
 #include "bulkhead/store/catalog.h"
 #include "bulkhead/store/container_uses.h"
 #include "bulkhead/store/content.h"
@@ -34,6 +37,20 @@ struct Removal {
   std::vector<std::string> untagged;  ///< references
   std::vector<Digest> deleted;        ///< ids of images that have no name any more
   std::uint64_t freed_bytes = 0;      ///< 0 also when collecting was left to a session at work
+};
+
+/// What prune() takes besides content that nothing names.
+enum class PruneMode : std::uint8_t {
+  Dangling,  ///< nothing
+  Unused,    ///< images that no container uses, too
+};
+
+/// What images take on disk.
+struct Usage {
+  std::uint64_t images = 0;             ///< different ids
+  std::uint64_t active_images = 0;      ///< of them, those that containers use
+  std::uint64_t bytes = 0;              ///< of blobs and roots, as allocated
+  std::uint64_t reclaimable_bytes = 0;  ///< of them, what PruneMode::Unused would free
 };
 
 /// Belongs to one thread; any number of processes may have the same store open.
@@ -60,6 +77,25 @@ class Store {
   /// Errors: NotFound; FailedPrecondition as RemoveMode says, naming container or references.
   Result<Removal> remove(std::string_view text, RemoveMode mode);
 
+  /// Gives an image, by reference or id, one more name, which another image may lose by that.
+  /// Errors: NotFound; Invalid for a name with a digest.
+  Result<ImageRecord> tag(std::string_view text, const oci::Reference& name);
+
+  /// Takes one name away from an image. Errors: NotFound; FailedPrecondition for its only name.
+  Result<ImageRecord> untag(const oci::Reference& name);
+
+  /// Errors: those of container_uses().
+  Result<Removal> prune(PruneMode mode);
+
+  Result<Usage> usage();
+
+  /// Everything in the database is consistent, and what it names is there. Returns what is not, for
+  /// people to read.
+  Result<std::vector<std::string>> check_catalog();
+
+  /// All blobs that are on disk.
+  [[nodiscard]] Result<std::vector<Digest>> blobs() const;
+
   /// Errors: NoSpace, Io.
   Result<Ingest> begin_ingest();
 
@@ -69,6 +105,14 @@ class Store {
 
   /// collect(), where something was moved or removed since the last time.
   Result<> collect_garbage();
+
+  /// While it is held, nothing is collected.
+  [[nodiscard]] Result<os::FileLock> hold_content() const;
+
+  [[nodiscard]] bool has_blob(const Digest& digest) const;
+
+  /// Errors: NotFound.
+  [[nodiscard]] Result<os::UniqueFd> open_blob(const Digest& digest) const;
 
   /// Errors: NotFound, ResourceExhausted beyond `limit`.
   [[nodiscard]] Result<std::string> read_blob(const Digest& digest, std::size_t limit) const;
@@ -80,6 +124,8 @@ class Store {
       : layout_(std::move(layout)), catalog_(std::move(catalog)) {}
 
   Result<std::vector<ImageRecord>> matches(std::string_view text);
+  Result<std::vector<ImageRecord>> used_records();
+  Result<> keep_roots_of_containers(Catalog::Reachable& reachable);
   Result<> remove_leftovers();
   Result<std::uint64_t> sweep(const std::string& directory, const std::vector<std::string>& keep);
 

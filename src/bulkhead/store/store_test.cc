@@ -17,6 +17,7 @@
 #include "bulkhead/config/paths.h"
 #include "bulkhead/oci/image_config.h"
 #include "bulkhead/oci/media_type.h"
+#include "bulkhead/oci/reference.h"
 #include "bulkhead/os/file.h"
 #include "bulkhead/os/io.h"
 #include "bulkhead/store/catalog.h"
@@ -335,6 +336,88 @@ TEST_F(StoreTest, OneSessionAtATimeUnpacksAChain) {
   ASSERT_THAT(first.publish(image, edges(image)), IsOk());
   EXPECT_FALSE(os::path_exists(lock));
   EXPECT_THAT(first.lock_chain(digest("b4")), IsOk());
+}
+
+oci::Reference name(std::string_view text) { return oci::Reference::parse(text).value(); }
+
+TEST_F(StoreTest, GivesNamesAndTakesThemAway) {
+  Store store = open();
+  ASSERT_THAT(add(store, kAlpine, "a"), IsOk());
+  ASSERT_THAT(store.tag("alpine", name("other:1")), IsOk());
+  EXPECT_EQ(store.find("other:1").value().value().record.config, digest("a2"));
+  EXPECT_THAT(store.tag("absent", name("other:2")), IsError(ErrorCode::NotFound));
+  EXPECT_THAT(store.tag("alpine", name("other@" + digest("a1").text())),
+              IsError(ErrorCode::Invalid));
+  EXPECT_THAT(store.untag(name("alpine")), IsOk());
+  EXPECT_THAT(store.find("alpine"), IsOkAnd(IsAbsent()));
+  EXPECT_THAT(store.untag(name("alpine")), IsError(ErrorCode::NotFound));
+  EXPECT_THAT(store.untag(name("other:1")), IsError(ErrorCode::FailedPrecondition));
+  EXPECT_THAT(store.list(), IsOkAnd(SizeIs(1)));
+}
+
+TEST_F(StoreTest, ANameThatMovesLeavesNoGarbage) {
+  Store store = open();
+  ASSERT_THAT(add(store, kAlpine, "a"), IsOk());
+  ASSERT_THAT(add(store, "docker.io/library/b:1", "b"), IsOk());
+  ASSERT_THAT(store.tag("b:1", name("alpine")), IsOk());
+  EXPECT_THAT(names("content/blobs/sha256"), SizeIs(3));
+  EXPECT_THAT(names("roots"), ElementsAre(digest("b4").hex() + ".ext4"));
+}
+
+TEST_F(StoreTest, PrunesWhatNoContainerUses) {
+  Store store = open();
+  ASSERT_THAT(add(store, kAlpine, "a"), IsOk());
+  ASSERT_THAT(add(store, "docker.io/library/b:1", "b"), IsOk());
+  ASSERT_THAT(store.tag("b:1", name("b:2")), IsOk());
+  ASSERT_THAT(
+      add_container("c1", R"({"name":"web","image_id":")" + digest("a2").text() + R"(","root":")" +
+                              paths_.roots() + "/" + digest("a4").hex() + R"(.ext4"})"),
+      IsOk());
+  const auto dangling = store.prune(PruneMode::Dangling);
+  ASSERT_THAT(dangling, IsOk());
+  EXPECT_THAT(dangling->untagged, IsEmpty());
+  const auto unused = store.prune(PruneMode::Unused);
+  ASSERT_THAT(unused, IsOk());
+  EXPECT_THAT(unused->untagged, SizeIs(2));
+  EXPECT_THAT(unused->deleted, ElementsAre(digest("b2")));
+  EXPECT_GT(unused->freed_bytes, 0U);
+  EXPECT_THAT(names("roots"), ElementsAre(digest("a4").hex() + ".ext4"));
+  EXPECT_THAT(store.list(), IsOkAnd(SizeIs(1)));
+}
+
+TEST_F(StoreTest, PruneTakesWhatNothingNames) {
+  Store store = open();
+  ASSERT_THAT(add(store, kAlpine, "a"), IsOk());
+  const std::string stray = paths_.state + "/content/blobs/sha256/" + digest("ff").hex();
+  ASSERT_THAT(os::write_file_atomically(stray, "stray"), IsOk());
+  EXPECT_EQ(store.prune(PruneMode::Dangling).value().freed_bytes, 5U);
+  EXPECT_FALSE(os::path_exists(stray));
+}
+
+TEST_F(StoreTest, KnowsWhatItTakesAndWhatCouldBeFreed) {
+  Store store = open();
+  ASSERT_THAT(add(store, kAlpine, "a"), IsOk());
+  ASSERT_THAT(add(store, "docker.io/library/b:1", "b"), IsOk());
+  const Usage before = store.usage().value();
+  EXPECT_EQ(before.images, 2U);
+  EXPECT_EQ(before.active_images, 0U);
+  EXPECT_GT(before.bytes, 0U);
+  EXPECT_EQ(before.reclaimable_bytes, before.bytes);
+  ASSERT_THAT(add_container("c1", R"({"image_id":")" + digest("a2").text() + R"("})"), IsOk());
+  const Usage after = store.usage().value();
+  EXPECT_EQ(after.active_images, 1U);
+  EXPECT_EQ(after.reclaimable_bytes, before.bytes / 2);
+}
+
+TEST_F(StoreTest, ChecksThatWhatTheDatabaseNamesIsThere) {
+  Store store = open();
+  ASSERT_THAT(add(store, kAlpine, "a"), IsOk());
+  EXPECT_THAT(store.check_catalog(), IsOkAnd(IsEmpty()));
+  ASSERT_THAT(os::remove_file(paths_.state + "/content/blobs/sha256/" + digest("a3").hex()),
+              IsOk());
+  ASSERT_THAT(os::remove_file(paths_.roots() + "/" + digest("a4").hex() + ".ext4"), IsOk());
+  EXPECT_THAT(store.check_catalog(),
+              IsOkAnd(ElementsAre(HasSubstr(digest("a3").text()), HasSubstr(digest("a4").text()))));
 }
 
 }  // namespace

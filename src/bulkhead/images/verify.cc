@@ -1,0 +1,162 @@
+#include "bulkhead/images/verify.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bulkhead/archive/stream.h"
+#include "bulkhead/base/bytes.h"
+#include "bulkhead/base/digest.h"
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/result.h"
+#include "bulkhead/ext4/formatter.h"
+#include "bulkhead/hash/hasher.h"
+#include "bulkhead/images/layer.h"
+#include "bulkhead/images/streams.h"
+#include "bulkhead/oci/image_config.h"
+#include "bulkhead/oci/manifest.h"
+#include "bulkhead/os/file.h"
+#include "bulkhead/os/io.h"
+#include "bulkhead/os/unique_fd.h"
+#include "bulkhead/store/image_record.h"
+#include "bulkhead/store/ingest.h"
+#include "bulkhead/store/store.h"
+
+namespace bulkhead::images {
+namespace {
+
+/// Whether two files hold the same bytes.
+Result<bool> is_equal(int one, int other) {
+  static constexpr std::size_t kPiece = std::size_t{1} << 20U;
+  std::vector<std::byte> left(kPiece);
+  std::vector<std::byte> right(kPiece);
+  for (std::uint64_t at = 0;;) {
+    const std::size_t left_size = BH_TRY(os::pread_some(one, left, at));
+    const std::size_t right_size = BH_TRY(os::pread_some(other, right, at));
+    const std::size_t size = std::min(left_size, right_size);
+    if (!std::ranges::equal(Bytes(left).first(size), Bytes(right).first(size)) ||
+        (size == 0 && left_size != right_size)) {
+      return false;
+    }
+    if (size == 0) {
+      return true;
+    }
+    at += size;
+  }
+}
+
+class Verifier {
+ public:
+  Verifier(store::Store& store, VerifyMode mode) : store_(store), mode_(mode) {}
+
+  Result<VerifyReport> run() {
+    // A session: leftovers of dead ones go, nothing is collected meanwhile, and roots can be made.
+    store::Ingest ingest = BH_TRY(store_.begin_ingest());
+    for (const Digest& digest : BH_TRY(store_.blobs())) {
+      BH_TRY(check_blob(digest));
+    }
+    std::vector<std::string> missing = BH_TRY(store_.check_catalog());
+    std::ranges::move(missing, std::back_inserter(report_.damage));
+    std::set<std::string> chains;
+    for (const store::ImageRecord& record : BH_TRY(store_.list())) {
+      if (chains.insert(record.chain.text()).second) {
+        BH_TRY(check_root(ingest, record));
+      }
+    }
+    return std::move(report_);
+  }
+
+ private:
+  Result<> check_blob(const Digest& digest) {
+    os::UniqueFd fd = BH_TRY(store_.open_blob(digest));
+    FileReader file(std::move(fd));
+    hash::Hasher hasher = BH_TRY(hash::Hasher::create(digest.algorithm()));
+    archive::HashingReader hashing(file, hasher);
+    const auto drained = archive::drain(hashing);
+    ++report_.blobs;
+    report_.bytes += hashing.bytes_read();
+    if (drained && hasher.finish() == digest) {
+      return {};
+    }
+    report_.damage.push_back(
+        "blob " + digest.text() + ": " +
+        (drained ? "its content has another digest" : drained.error().message()));
+    return mode_ == VerifyMode::Repair ? os::remove_file(store_.layout().blob(digest)) : Result<>();
+  }
+
+  Result<> check_root(store::Ingest& ingest, const store::ImageRecord& record) {
+    BH_TRY(ingest.lock_chain(record.chain));
+    const std::string path = store_.layout().root(record.chain);
+    const auto present = os::open_file(path, O_RDONLY);
+    ++report_.roots;
+    const os::UniqueFd fd = BH_TRY(ingest.create_root());
+    const auto made = make_root(ingest, record, fd.get());
+    if (!made) {
+      if (made.error().code() == ErrorCode::NoSpace) {
+        return made.error();
+      }
+      damaged(record, "it cannot be compared with its layers: " + made.error().message());
+      return ingest.drop_root();
+    }
+    report_.bytes += *made;
+    if (present && BH_TRY(is_equal(present->get(), fd.get()))) {
+      return ingest.drop_root();
+    }
+    if (present) {  // An absent one was reported.
+      damaged(record, "it is not what its layers give");
+    }
+    return mode_ == VerifyMode::Repair ? ingest.replace_root(record.chain) : ingest.drop_root();
+  }
+
+  void damaged(const store::ImageRecord& record, const std::string& what) {
+    report_.damage.push_back("root " + record.chain.text() + " of " + record.reference + ": " +
+                             what);
+  }
+
+  /// Returns bytes of tar.
+  Result<std::uint64_t> make_root(const store::Ingest& ingest, const store::ImageRecord& record,
+                                  int fd) {
+    const std::string manifest_text = BH_TRY(ingest.read(record.manifest, oci::kLargestDocument));
+    const oci::Manifest manifest = BH_TRY(oci::parse_manifest(manifest_text));
+    const std::string config_text = BH_TRY(ingest.read(record.config, oci::kLargestDocument));
+    const oci::ImageConfig config = BH_TRY(oci::ImageConfig::parse(config_text));
+    if (manifest.layers.size() != config.diff_ids.size()) {
+      return fail(ErrorCode::Corrupt, "its manifest and its config disagree");
+    }
+    ext4::Formatter formatter = BH_TRY(ext4::Formatter::create(fd, {}));
+    std::uint64_t total = 0;
+    for (std::size_t index = 0; index < manifest.layers.size(); ++index) {
+      os::UniqueFd blob = BH_TRY(ingest.open(manifest.layers[index].digest));
+      FileReader reader(std::move(blob));
+      total += BH_TRY(stream_layer(reader, {.descriptor = manifest.layers[index],
+                                            .diff_id = config.diff_ids[index],
+                                            .formatter = &formatter,
+                                            .most_tar_bytes = kMostUnpackedBytes - total}));
+    }
+    BH_TRY(std::move(formatter).finish());
+    return total;
+  }
+
+  store::Store& store_;
+  VerifyMode mode_;
+  VerifyReport report_;
+};
+
+}  // namespace
+
+Result<VerifyReport> verify(store::Store& store, VerifyMode mode) {
+  auto report = Verifier(store, mode).run().context("verify");
+  if (report) {
+    BH_TRY(store.collect_garbage());
+  }
+  return report;
+}
+
+}  // namespace bulkhead::images
