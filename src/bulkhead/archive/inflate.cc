@@ -20,7 +20,6 @@ namespace {
 // Large enough that a piece is worth a call, small enough to stay in the second-level cache.
 constexpr std::size_t kOutputBytes = std::size_t{256} << 10U;
 constexpr std::uint64_t kRatioAfter = std::uint64_t{64} << 20U;
-constexpr std::size_t kMagicBytes = 6;
 
 bool begins_with(Bytes data, std::string_view magic) { return as_text(data).starts_with(magic); }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string_view>
@@ -14,7 +15,10 @@ enum class Compression : std::uint8_t { None, Gzip, Zstd, Bzip2, Xz };
 
 std::string_view to_string(Compression compression);
 
-/// By magic number; None for anything unknown. Six bytes are enough.
+/// So many bytes of a stream tell its compression.
+inline constexpr std::size_t kMagicBytes = 6;
+
+/// By magic number; None for anything unknown.
 Compression detect_compression(Bytes beginning);
 
 /// What a compressed stream may cost.

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 
@@ -84,6 +85,7 @@ Result<std::unique_ptr<archive::Reader>> CheckedSource::open(const oci::Descript
     os::UniqueFd file = BH_TRY(ingest_.open(descriptor.digest));
     reader = std::make_unique<FileReader>(std::move(file));
   } else {
+    const std::lock_guard lock(mutex_);
     std::unique_ptr<oci::BlobReader> blob = BH_TRY(source_.open(descriptor));
     reader = std::make_unique<SourceReader>(std::move(blob));
   }

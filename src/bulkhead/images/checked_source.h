@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "bulkhead/archive/stream.h"
@@ -13,7 +14,8 @@
 namespace bulkhead::images {
 
 /// What a source serves, checked against the descriptors that name it and kept in a session. What
-/// the session or the store has is not asked for again. Borrows both.
+/// the session or the store has is not asked for again. Borrows both. Only open() may be called
+/// from several threads at once.
 class CheckedSource {
  public:
   CheckedSource(store::Ingest& ingest, oci::BlobSource& source)
@@ -36,7 +38,8 @@ class CheckedSource {
   Result<> check(const oci::Descriptor& descriptor, const std::string& content);
 
   store::Ingest& ingest_;
-  oci::BlobSource& source_;
+  std::mutex mutex_;
+  oci::BlobSource& source_;  ///< guarded by the mutex
 };
 
 }  // namespace bulkhead::images

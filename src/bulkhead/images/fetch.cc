@@ -11,7 +11,6 @@
 #include <variant>
 #include <vector>
 
-#include "bulkhead/archive/stream.h"
 #include "bulkhead/base/digest.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/log.h"
@@ -20,6 +19,8 @@
 #include "bulkhead/ext4/formatter.h"
 #include "bulkhead/images/checked_source.h"
 #include "bulkhead/images/layer.h"
+#include "bulkhead/images/layer_pipe.h"
+#include "bulkhead/images/progress.h"
 #include "bulkhead/oci/blob_source.h"
 #include "bulkhead/oci/image_config.h"
 #include "bulkhead/oci/manifest.h"
@@ -28,6 +29,7 @@
 #include "bulkhead/oci/reference.h"
 #include "bulkhead/os/unique_fd.h"
 #include "bulkhead/store/catalog.h"
+#include "bulkhead/store/content.h"
 #include "bulkhead/store/image_record.h"
 #include "bulkhead/store/ingest.h"
 #include "bulkhead/store/store.h"
@@ -37,6 +39,8 @@ namespace {
 
 /// An index in an index in an index is more than anybody makes.
 constexpr int kDeepestIndex = 4;
+/// Fetched and inflated at the same time. Each takes a connection, three threads and some 10 MiB.
+constexpr std::size_t kLayersAtOnce = 3;
 /// Nested indexes that do not say what they are for are looked into, but not without end.
 constexpr int kMostIndexes = 64;
 
@@ -44,7 +48,11 @@ class Fetcher {
  public:
   Fetcher(store::Ingest& ingest, oci::BlobSource& source, const oci::Reference& reference,
           const FetchOptions& options)
-      : ingest_(ingest), source_(ingest, source), reference_(reference), options_(options) {}
+      : ingest_(ingest),
+        source_(ingest, source),
+        reference_(reference),
+        options_(options),
+        progress_(options.progress) {}
 
   Result<store::ImageRecord> run() {
     oci::BlobSource::Resolved top = BH_TRY(source_.resolve(reference_));
@@ -245,25 +253,23 @@ class Fetcher {
       file = BH_TRY(ingest_.create_root());
       formatter = BH_TRY(ext4::Formatter::create(file->get(), {}));
     }
+    const std::vector<oci::Descriptor>& layers = chosen.manifest.layers;
+    Pipes pipes(layers.size());
+    std::size_t started = 0;
     std::uint64_t total = 0;
-    for (std::size_t index = 0; index < config.diff_ids.size(); ++index) {
-      const oci::Descriptor& layer = chosen.manifest.layers[index];
-      edges_.push_back({chosen.digest, layer.digest});
-      const bool is_kept = ingest_.has(layer.digest);
-      if (present && is_kept) {
-        if (options_.progress != nullptr) {
-          options_.progress->layer_present(layer.digest);
-        }
-        continue;
+    for (std::size_t index = 0; index < layers.size(); ++index) {
+      while (started < layers.size() && may_start(layers, index, started)) {
+        BH_TRY(start_layer(layers[started], config.diff_ids[started], present.has_value(),
+                           pipes[started]));
+        ++started;
       }
-      const std::unique_ptr<archive::Reader> reader =
-          BH_TRY(source_.open(layer).context("layer " + layer.digest.text()));
-      total += BH_TRY(stream_layer(*reader, {.descriptor = layer,
-                                             .diff_id = config.diff_ids[index],
-                                             .formatter = formatter ? &*formatter : nullptr,
-                                             .keep_in = is_kept ? nullptr : &ingest_,
-                                             .most_tar_bytes = kMostUnpackedBytes - total,
-                                             .progress = options_.progress}));
+      edges_.push_back({chosen.digest, layers[index].digest});
+      if (pipes[index] != nullptr) {
+        total +=
+            BH_TRY(finish_layer(layers[index], *pipes[index], formatter ? &*formatter : nullptr,
+                                kMostUnpackedBytes - total));
+        pipes[index].reset();
+      }
     }
     if (formatter) {
       BH_TRY((*std::move(formatter)).finish().context("write root"));
@@ -271,10 +277,62 @@ class Fetcher {
     return present.value_or(total);
   }
 
+  using Pipes = std::vector<std::unique_ptr<LayerPipe>>;
+
+  /// Some layers are fetched and inflated ahead; but one that is there twice is fetched once.
+  static bool may_start(const std::vector<oci::Descriptor>& layers, std::size_t index,
+                        std::size_t next) {
+    if (next >= index + kLayersAtOnce) {
+      return false;
+    }
+    for (std::size_t other = index; other < next; ++other) {
+      if (layers[other].digest == layers[next].digest) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /// Starts a layer; not one that is there in a root that is there.
+  Result<> start_layer(const oci::Descriptor& layer, const Digest& diff_id, bool has_root,
+                       std::unique_ptr<LayerPipe>& pipe) {
+    const bool is_kept = ingest_.has(layer.digest);
+    if (has_root && is_kept) {
+      progress_.layer_present(layer.digest);
+      return {};
+    }
+    progress_.layer_started(layer.digest, layer.size);
+    LayerPipeOptions options{.descriptor = layer,
+                             .diff_id = diff_id,
+                             .most_tar_bytes = kMostUnpackedBytes,
+                             .progress = &progress_};
+    if (is_kept) {
+      os::UniqueFd file = BH_TRY(ingest_.open(layer.digest));
+      pipe = std::make_unique<LayerPipe>(std::move(options), std::move(file));
+      return {};
+    }
+    store::BlobWriter blob = BH_TRY(ingest_.create_blob());
+    pipe = std::make_unique<LayerPipe>(
+        std::move(options), [this, layer] { return source_.open(layer); }, std::move(blob));
+    return {};
+  }
+
+  Result<std::uint64_t> finish_layer(const oci::Descriptor& layer, LayerPipe& pipe,
+                                     ext4::Formatter* formatter, std::uint64_t most_tar_bytes) {
+    LayerPipe::Finished done = BH_TRY(
+        apply_layer(pipe, formatter, most_tar_bytes).context("layer " + layer.digest.text()));
+    if (done.blob) {
+      BH_TRY(ingest_.keep(*std::move(done.blob), layer.digest));
+    }
+    progress_.layer_finished(layer.digest);
+    return done.tar_bytes;
+  }
+
   store::Ingest& ingest_;
   CheckedSource source_;
   const oci::Reference& reference_;
   const FetchOptions& options_;
+  LockedProgress progress_;
   std::vector<store::Edge> edges_;
   std::vector<KnownIndex> indexes_;  ///< that were chosen from, the outermost first
 };

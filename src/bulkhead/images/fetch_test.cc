@@ -29,11 +29,13 @@
 #include "bulkhead/ext4/formatter.h"
 #include "bulkhead/images/images_test_fixture.h"
 #include "bulkhead/images/layer.h"
+#include "bulkhead/images/layer_pipe.h"
 #include "bulkhead/images/test_image.h"
 #include "bulkhead/oci/media_type.h"
 #include "bulkhead/oci/platform.h"
 #include "bulkhead/oci/reference.h"
 #include "bulkhead/os/file.h"
+#include "bulkhead/store/ingest.h"
 #include "bulkhead/store/store.h"
 
 namespace bulkhead::images {
@@ -600,12 +602,24 @@ TEST_F(FetchTest, StopsAtALimitOfInflatedBytes) {
   ext4::MemoryDevice device;
   auto formatter = ext4::Formatter::create(device, {});
   ASSERT_THAT(formatter, IsOk());
-  archive::BytesReader reader(as_bytes(blob));
-  EXPECT_THAT(stream_layer(reader, {.descriptor = image.manifest.layers[0],
-                                    .diff_id = image.config.diff_ids[0],
-                                    .formatter = &*formatter,
-                                    .most_tar_bytes = 1U << 20U}),
+  store::Store store = open();
+  store::Ingest ingest = *store.begin_ingest();
+  const auto pipe = [&](std::uint64_t most) {
+    return std::make_unique<LayerPipe>(
+        LayerPipeOptions{.descriptor = image.manifest.layers[0],
+                         .diff_id = image.config.diff_ids[0],
+                         .most_tar_bytes = most},
+        [&]() -> Result<std::unique_ptr<archive::Reader>> {
+          return std::make_unique<archive::BytesReader>(as_bytes(blob));
+        },
+        *ingest.create_blob());
+  };
+  // One layer alone, and with what others left.
+  EXPECT_THAT(apply_layer(*pipe(1U << 20U), &*formatter, kMostUnpackedBytes),
               IsError(ErrorCode::ResourceExhausted));
+  EXPECT_THAT(apply_layer(*pipe(kMostUnpackedBytes), &*formatter, 1U << 20U),
+              IsError(ErrorCode::ResourceExhausted));
+  EXPECT_THAT(apply_layer(*pipe(tar.size()), &*formatter, tar.size()), IsOk());
 }
 
 /// Makes every write beyond `bytes` of a file fail, as a full disk does.

@@ -19,6 +19,7 @@
 #include "bulkhead/ext4/formatter.h"
 #include "bulkhead/hash/hasher.h"
 #include "bulkhead/images/layer.h"
+#include "bulkhead/images/layer_pipe.h"
 #include "bulkhead/images/streams.h"
 #include "bulkhead/oci/image_config.h"
 #include "bulkhead/oci/manifest.h"
@@ -134,11 +135,14 @@ class Verifier {
     std::uint64_t total = 0;
     for (std::size_t index = 0; index < manifest.layers.size(); ++index) {
       os::UniqueFd blob = BH_TRY(ingest.open(manifest.layers[index].digest));
-      FileReader reader(std::move(blob));
-      total += BH_TRY(stream_layer(reader, {.descriptor = manifest.layers[index],
-                                            .diff_id = config.diff_ids[index],
-                                            .formatter = &formatter,
-                                            .most_tar_bytes = kMostUnpackedBytes - total}));
+      LayerPipe pipe({.descriptor = manifest.layers[index],
+                      .diff_id = config.diff_ids[index],
+                      .most_tar_bytes = kMostUnpackedBytes},
+                     std::move(blob));
+      const LayerPipe::Finished done =
+          BH_TRY(apply_layer(pipe, &formatter, kMostUnpackedBytes - total)
+                     .context("layer " + manifest.layers[index].digest.text()));
+      total += done.tar_bytes;
     }
     BH_TRY(std::move(formatter).finish());
     return total;

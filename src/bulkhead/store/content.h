@@ -54,6 +54,9 @@ class BlobWriter {
 
   [[nodiscard]] std::uint64_t size() const { return size_; }
 
+  /// For reading what was written so far, by offset.
+  [[nodiscard]] int fd() const { return fd_.get(); }
+
  private:
   friend class Ingest;
 

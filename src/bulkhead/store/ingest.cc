@@ -76,7 +76,7 @@ std::string Ingest::staged(const Digest& digest) const {
 
 Result<BlobWriter> Ingest::create_blob() {
   std::string path = directory_ + "/blob-" + std::to_string(blobs_made_++);
-  os::UniqueFd fd = BH_TRY(os::open_file(path, O_WRONLY | O_CREAT | O_EXCL, kPrivateFile));
+  os::UniqueFd fd = BH_TRY(os::open_file(path, O_RDWR | O_CREAT | O_EXCL, kPrivateFile));
   return BlobWriter(std::move(fd), std::move(path));
 }
 

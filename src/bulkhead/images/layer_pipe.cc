@@ -1,0 +1,237 @@
+#include "bulkhead/images/layer_pipe.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "bulkhead/archive/inflate.h"
+#include "bulkhead/archive/stream.h"
+#include "bulkhead/base/bytes.h"
+#include "bulkhead/base/digest.h"
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/result.h"
+#include "bulkhead/hash/hasher.h"
+#include "bulkhead/images/progress.h"
+#include "bulkhead/images/streams.h"
+#include "bulkhead/os/io.h"
+#include "bulkhead/os/unique_fd.h"
+#include "bulkhead/store/content.h"
+
+namespace bulkhead::images {
+namespace {
+
+constexpr std::size_t kInflatedBytes = std::size_t{1} << 20U;
+/// What a layer whose turn has not come may have ready.
+constexpr std::size_t kHashedBytes = std::size_t{8} << 20U;
+constexpr std::size_t kReadBytes = std::size_t{256} << 10U;
+
+/// Whether a decoder may take tens of megabytes.
+bool is_heavy(archive::Compression compression) {
+  return compression == archive::Compression::Zstd || compression == archive::Compression::Xz;
+}
+
+}  // namespace
+
+/// Reads the blob's file as it grows.
+class LayerPipe::Follower final : public archive::Reader {
+ public:
+  explicit Follower(LayerPipe& pipe) : pipe_(pipe), buffer_(kReadBytes) {}
+
+  Result<Bytes> next() override {
+    std::uint64_t available = 0;
+    {
+      std::unique_lock lock(pipe_.mutex_);
+      pipe_.changed_.wait(lock, [&] {
+        return pipe_.is_stopped_ || pipe_.available_ > position_ || pipe_.fetched_.has_value();
+      });
+      if (pipe_.is_stopped_) {
+        return fail(ErrorCode::Cancelled, "cancelled");
+      }
+      if (pipe_.fetched_ && !pipe_.fetched_->has_value()) {
+        return pipe_.fetched_->error();
+      }
+      available = pipe_.available_;
+    }
+    const auto size =
+        static_cast<std::size_t>(std::min<std::uint64_t>(available - position_, buffer_.size()));
+    BH_TRY(os::pread_exactly(pipe_.blob_fd_, MutableBytes(buffer_).first(size), position_));
+    position_ += size;
+    return Bytes(buffer_).first(size);
+  }
+
+ private:
+  LayerPipe& pipe_;
+  std::vector<std::byte> buffer_;
+  std::uint64_t position_ = 0;
+};
+
+LayerPipe::LayerPipe(LayerPipeOptions options, Open open, store::BlobWriter blob)
+    : options_(std::move(options)),
+      open_(std::move(open)),
+      blob_(std::move(blob)),
+      blob_fd_(blob_->fd()),
+      inflated_(kInflatedBytes),
+      hashed_(kHashedBytes) {
+  start();
+}
+
+LayerPipe::LayerPipe(LayerPipeOptions options, os::UniqueFd file)
+    : options_(std::move(options)),
+      file_(std::move(file)),
+      blob_fd_(file_.get()),
+      inflated_(kInflatedBytes),
+      hashed_(kHashedBytes) {
+  start();
+}
+
+LayerPipe::~LayerPipe() {
+  stop();
+  for (std::thread* thread : {&fetch_thread_, &inflate_thread_, &hash_thread_}) {
+    if (thread->joinable()) {
+      thread->join();
+    }
+  }
+}
+
+void LayerPipe::start() {
+  fetch_thread_ = std::thread([this] { fetch(); });
+  inflate_thread_ = std::thread([this] { inflate(); });
+  hash_thread_ = std::thread([this] { hash(); });
+}
+
+void LayerPipe::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    is_stopped_ = true;
+  }
+  changed_.notify_all();
+  inflated_.abandon();
+  hashed_.abandon();
+}
+
+void LayerPipe::fetch() {
+  auto result = fetch_checked();
+  {
+    const std::lock_guard lock(mutex_);
+    fetched_ = std::move(result);
+  }
+  changed_.notify_all();
+}
+
+Result<> LayerPipe::fetch_checked() {
+  std::unique_ptr<archive::Reader> source;
+  if (blob_) {
+    source = BH_TRY(open_());
+  } else {
+    source = std::make_unique<archive::FdReader>(blob_fd_);
+  }
+  BoundedReader bounded(*source, options_.descriptor.size);
+  hash::Hasher hasher = BH_TRY(hash::Hasher::create(options_.descriptor.digest.algorithm()));
+  archive::HashingReader hashing(bounded, hasher);
+  KeepingReader keeping(hashing, blob_ ? &*blob_ : nullptr);
+  while (true) {
+    const Bytes piece = BH_TRY(keeping.next());
+    if (piece.empty()) {
+      break;
+    }
+    if (options_.progress != nullptr) {
+      options_.progress->layer_advanced(options_.descriptor.digest, piece.size());
+    }
+    {
+      const std::lock_guard lock(mutex_);
+      if (is_stopped_) {
+        return fail(ErrorCode::Cancelled, "cancelled");
+      }
+      available_ += piece.size();
+    }
+    changed_.notify_all();
+  }
+  if (hashing.bytes_read() != options_.descriptor.size) {
+    return fail(ErrorCode::Corrupt, "it has {} bytes where its descriptor promises {}",
+                hashing.bytes_read(), options_.descriptor.size);
+  }
+  if (const Digest digest = hasher.finish(); digest != options_.descriptor.digest) {
+    return fail(ErrorCode::Corrupt, "its content does not match its digest: it has {}",
+                digest.text());
+  }
+  return {};
+}
+
+void LayerPipe::wait_for_turn() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return has_turn_ || is_stopped_; });
+}
+
+void LayerPipe::inflate() { inflated_.finish(inflate_all()); }
+
+Result<> LayerPipe::inflate_all() {
+  Follower follower(*this);
+  PeekingReader peeking(follower);
+  const archive::Compression compression =
+      archive::detect_compression(BH_TRY(peeking.peek(archive::kMagicBytes)));
+  if (is_heavy(compression)) {
+    wait_for_turn();
+  }
+  const std::unique_ptr<archive::Reader> inflater = BH_TRY(
+      archive::make_inflater(compression, peeking, {.output_bytes = options_.most_tar_bytes}));
+  while (true) {
+    const Bytes piece = BH_TRY(inflater->next());
+    if (piece.empty() || !inflated_.push(piece)) {
+      return {};
+    }
+  }
+}
+
+void LayerPipe::hash() {
+  hashed_.finish([&]() -> Result<> {
+    hash::Hasher hasher = BH_TRY(hash::Hasher::create(options_.diff_id.algorithm()));
+    while (true) {
+      const Bytes piece = BH_TRY(inflated_.next());
+      if (piece.empty()) {
+        break;
+      }
+      hasher.update(piece);
+      tar_bytes_ += piece.size();
+      if (!hashed_.push(piece)) {
+        return {};
+      }
+    }
+    tar_digest_ = hasher.finish();
+    return {};
+  }());
+}
+
+archive::Reader& LayerPipe::tar() {
+  {
+    const std::lock_guard lock(mutex_);
+    has_turn_ = true;
+  }
+  changed_.notify_all();
+  return hashed_;
+}
+
+Result<LayerPipe::Finished> LayerPipe::finish(Result<> applied) {
+  // Whether what was applied came as it should is worth knowing only where it may be to blame.
+  if (!applied && applied.error().code() != ErrorCode::Corrupt) {
+    return std::move(applied).error();
+  }
+  fetch_thread_.join();
+  BH_TRY(std::move(*fetched_));
+  BH_TRY(std::move(applied));
+  inflate_thread_.join();
+  hash_thread_.join();
+  if (*tar_digest_ != options_.diff_id) {
+    return fail(ErrorCode::Corrupt,
+                "its tar stream does not match the image config: it has {}, diff_ids say {}",
+                tar_digest_->text(), options_.diff_id.text());
+  }
+  return Finished{.tar_bytes = tar_bytes_, .blob = std::move(blob_)};
+}
+
+}  // namespace bulkhead::images

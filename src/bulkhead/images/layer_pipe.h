@@ -1,0 +1,107 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "bulkhead/archive/stream.h"
+#include "bulkhead/base/digest.h"
+#include "bulkhead/base/result.h"
+#include "bulkhead/images/piece_queue.h"
+#include "bulkhead/images/progress.h"
+#include "bulkhead/oci/manifest.h"
+#include "bulkhead/os/unique_fd.h"
+#include "bulkhead/store/content.h"
+
+// One layer on its way from a source to whoever applies it, each step on a thread of its own:
+//
+//   fetch:    source → size check → hash → blob file
+//   inflate:  blob file, as far as it was written → inflate → queue
+//   hash:     queue → hash of the tar stream → queue
+//   caller:   queue → tar → ext4
+//
+// The blob file, in the page cache, is the buffer between the first two: a layer whose turn has not
+// come is fetched whole while its later steps wait with full queues. So memory stays bounded and no
+// connection idles.
+
+namespace bulkhead::images {
+
+struct LayerPipeOptions {
+  oci::Descriptor descriptor;
+  Digest diff_id;
+  std::uint64_t most_tar_bytes = 0;
+  Progress* progress = nullptr;  ///< borrowed; called on the fetching thread
+};
+
+class LayerPipe {
+ public:
+  /// Called on the fetching thread.
+  using Open = std::move_only_function<Result<std::unique_ptr<archive::Reader>>()>;
+
+  /// A layer that is not here: what `open` gives is written into `blob`.
+  LayerPipe(LayerPipeOptions options, Open open, store::BlobWriter blob);
+
+  /// A layer that is here: its file is checked and inflated.
+  LayerPipe(LayerPipeOptions options, os::UniqueFd file);
+
+  LayerPipe(const LayerPipe&) = delete;
+  LayerPipe& operator=(const LayerPipe&) = delete;
+  /// Gives everything up that is still going on.
+  ~LayerPipe();
+
+  /// The tar stream. Decoders that may take much memory begin only now, so that one layer at a time
+  /// has one.
+  archive::Reader& tar();
+
+  struct Finished {
+    std::uint64_t tar_bytes = 0;
+    std::optional<store::BlobWriter> blob;  ///< verified, to be kept
+  };
+
+  /// After the tar stream was read to its end, or after `applied` went wrong: what became of it.
+  /// Errors: Corrupt when anything does not match, that of the source first, for whatever follows
+  /// comes from it; else the error of `applied`.
+  Result<Finished> finish(Result<> applied);
+
+ private:
+  class Follower;
+
+  void start();
+  void fetch();
+  Result<> fetch_checked();
+  void inflate();
+  Result<> inflate_all();
+  void hash();
+  void wait_for_turn();
+  void stop();
+
+  LayerPipeOptions options_;
+  Open open_;
+  std::optional<store::BlobWriter> blob_;
+  os::UniqueFd file_;
+  int blob_fd_;  ///< of either
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  // Guarded by the mutex.
+  std::uint64_t available_ = 0;  ///< bytes of the blob that are in the file
+  std::optional<Result<>> fetched_;
+  bool has_turn_ = false;
+  bool is_stopped_ = false;
+
+  PieceQueue inflated_;
+  PieceQueue hashed_;
+  // Of the hashing thread until it ends.
+  std::optional<Digest> tar_digest_;
+  std::uint64_t tar_bytes_ = 0;
+
+  std::thread fetch_thread_;
+  std::thread inflate_thread_;
+  std::thread hash_thread_;
+};
+
+}  // namespace bulkhead::images
