@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # image import, load, list, inspect, rm; archives made by other people's programs.
 
+bats_require_minimum_version 1.5.0
 load lib/bulkhead
 
 setup_file() { bulkhead_setup_file; }
@@ -65,4 +66,40 @@ teardown_file() { bulkhead_teardown_file; }
   [[ "$output" != *gone* ]]
   [[ "$output" == *kept* ]]
   [[ "$output" == *new* ]]
+}
+
+@test "tag, untag and prune leave what a container uses" {
+  bulkhead image tag "$BUSYBOX" localhost/other:1
+  bulkhead image untag localhost/other:1
+  run bulkhead image untag "$BUSYBOX"
+  [ "$status" -eq 1 ]
+  "$BATS_TEST_DIRNAME/lib/make-image.py" whiteouts "$WORK/pruned.tar"
+  bulkhead image load -q -i "$WORK/pruned.tar"
+  bulkhead create --name user "$BUSYBOX" true
+  bulkhead image prune -a
+  run bulkhead image list -q
+  [ "${#lines[@]}" -eq 1 ]
+  run bulkhead start -a user
+  [ "$status" -eq 0 ]
+  bulkhead image verify
+  bulkhead rm user
+}
+
+@test "system df tells what could be freed" {
+  run bulkhead system df --format json
+  [ "$(jq -r '.[0].type' <<<"$output")" = Images ]
+  [ "$(jq '.[0].size' <<<"$output")" -gt 0 ]
+  [ "$(jq '.[0].reclaimable == .[0].size' <<<"$output")" = true ]
+}
+
+@test "progress is plain where there is no terminal, and silent when asked" {
+  run --separate-stderr bulkhead image load -i "$WORK/whiteouts.tar"
+  [[ "$stderr" == *": unpacking "* ]]
+  [[ "$stderr" != *$'\e'* ]]
+  bulkhead image rm localhost/whiteouts:latest
+  run --separate-stderr bulkhead image load --progress none -i "$WORK/whiteouts.tar"
+  [ -z "$stderr" ]
+  bulkhead image rm localhost/whiteouts:latest
+  run --separate-stderr bulkhead image load --progress tty -i "$WORK/whiteouts.tar"
+  [[ "$stderr" == *$'\e[K'* ]]
 }

@@ -286,6 +286,10 @@ void add_system(Tree& tree) {
   CLI::App* info = tree.command(*system, "info", "Accelerator, versions, directories, networks",
                                 format, system_info);
   add_format(*info, *format);
+  auto df_format = std::make_shared<OutputFormat>(OutputFormat::Table);
+  CLI::App* df =
+      tree.command(*system, "df", "What images and containers take on disk", df_format, system_df);
+  add_format(*df, *df_format);
 }
 
 }  // namespace

@@ -123,4 +123,7 @@ Result<int> image(const config::Paths& paths, const std::vector<std::string>& ar
 
 Result<int> system_info(const config::Paths& paths, OutputFormat format);
 
+/// What images and containers take on disk.
+Result<int> system_df(const config::Paths& paths, OutputFormat format);
+
 }  // namespace bulkhead::cli

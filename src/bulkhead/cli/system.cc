@@ -1,11 +1,17 @@
+#include <fcntl.h>
+
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
 #include "bulkhead/base/result.h"
+#include "bulkhead/base/table.h"
+#include "bulkhead/base/text.h"
 #include "bulkhead/cli/commands.h"
 #include "bulkhead/cli/containers.h"
 #include "bulkhead/config/paths.h"
@@ -13,8 +19,11 @@
 #include "bulkhead/json/write.h"
 #include "bulkhead/network/networks.h"
 #include "bulkhead/os/file.h"
+#include "bulkhead/os/file_space.h"
+#include "bulkhead/os/io.h"
 #include "bulkhead/runtime/container_record.h"
 #include "bulkhead/runtime/container_store.h"
+#include "bulkhead/store/store.h"
 #include "bulkhead/vmm/accelerator.h"
 #include "bulkhead/vmm/qemu/installation.h"
 
@@ -137,7 +146,83 @@ void print_lines(const json::Value& value, std::size_t indent) {
   }
 }
 
+/// Bytes that files of a container's directory take: its scratch disk, log and records.
+std::uint64_t allocated_bytes(const std::string& directory) {
+  std::uint64_t bytes = 0;
+  for (const std::string& name :
+       os::list_directory(directory).value_or(std::vector<std::string>())) {
+    // What is no regular file (a FIFO) is not waited for, and what has gone takes nothing.
+    const auto fd = os::open_file(directory + "/" + name, O_RDONLY | O_NONBLOCK);
+    const auto space = fd ? os::file_space(fd->get()) : Result<os::FileSpace>(fd.error());
+    bytes += space ? space->allocated_bytes : 0;
+  }
+  return bytes;
+}
+
+struct DiskUse {
+  std::string type;
+  std::uint64_t total = 0;
+  std::uint64_t active = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t reclaimable_bytes = 0;
+};
+
+Result<DiskUse> container_use(const config::Paths& paths) {
+  const auto store = BH_TRY(open_containers(paths));
+  DiskUse use{.type = "Containers"};
+  for (const auto& container : BH_TRY(store.list())) {
+    const std::uint64_t bytes = allocated_bytes(paths.container_state(container.record.id));
+    const bool is_running = container.state.status == runtime::ContainerStatus::Running;
+    ++use.total;
+    use.active += is_running ? 1 : 0;
+    use.bytes += bytes;
+    use.reclaimable_bytes += is_running ? 0 : bytes;
+  }
+  return use;
+}
+
+Result<DiskUse> image_use(const config::Paths& paths) {
+  auto store = BH_TRY(store::Store::open(paths));
+  const store::Usage usage = BH_TRY(store.usage());
+  return DiskUse{.type = "Images",
+                 .total = usage.images,
+                 .active = usage.active_images,
+                 .bytes = usage.bytes,
+                 .reclaimable_bytes = usage.reclaimable_bytes};
+}
+
+std::string disk_json(const std::vector<DiskUse>& uses) {
+  json::Array array;
+  for (const DiskUse& use : uses) {
+    json::Value value;
+    value.set("type", use.type);
+    value.set("total", use.total);
+    value.set("active", use.active);
+    value.set("size", use.bytes);
+    value.set("reclaimable", use.reclaimable_bytes);
+    array.push_back(std::move(value));
+  }
+  return json::write(array, json::Style::Pretty);
+}
+
+std::string disk_table(const std::vector<DiskUse>& uses) {
+  Table table({"TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"});
+  for (const DiskUse& use : uses) {
+    table.add({use.type, std::to_string(use.total), std::to_string(use.active),
+               format_size(use.bytes), format_size(use.reclaimable_bytes)});
+  }
+  return table.text();
+}
+
 }  // namespace
+
+Result<int> system_df(const config::Paths& paths, OutputFormat format) {
+  DiskUse images = BH_TRY(image_use(paths));
+  DiskUse containers = BH_TRY(container_use(paths));
+  const std::vector<DiskUse> uses = {std::move(images), std::move(containers)};
+  fmt::print("{}", format == OutputFormat::Json ? disk_json(uses) : disk_table(uses));
+  return 0;
+}
 
 Result<int> system_info(const config::Paths& paths, OutputFormat format) {
   json::Value info;

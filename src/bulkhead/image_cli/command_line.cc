@@ -26,6 +26,7 @@ struct Options {
   std::vector<std::string> images;
   PlatformChoice platform;
   std::string format = "table";
+  std::string progress = "auto";
   std::string save_format = "oci-archive";
   bool quiet = false;
   bool force = false;
@@ -74,7 +75,7 @@ class CommandLine {
     command
         ->add_option("IMAGE", options_->name, "alpine, quay.io/name:tag, host:5000/name@sha256:…")
         ->required();
-    command->add_flag("-q,--quiet", options_->quiet, "no progress");
+    add_progress(command);
     command->add_flag("--insecure", options_->insecure,
                       "speak http, or https without checking certificates, if need be");
     add_platforms(command);
@@ -82,6 +83,7 @@ class CommandLine {
       return pull(store, {.reference = options.name,
                           .platform = options.platform,
                           .verbosity = options.quiet ? Verbosity::Quiet : Verbosity::Plain,
+                          .progress = progress_mode(options),
                           .insecure = options.insecure});
     });
   }
@@ -115,12 +117,13 @@ class CommandLine {
         app_.add_subcommand("load", "Load images from an OCI or docker archive or layout");
     command->add_option("-i,--input", options_->path, "archive or directory; - is standard input")
         ->default_val("-");
-    command->add_flag("-q,--quiet", options_->quiet, "no progress");
+    add_progress(command);
     add_platforms(command);
     set_command(command, [](store::Store& store, const Options& options) {
       return load(store, {.path = options.path,
                           .platform = options.platform,
-                          .verbosity = options.quiet ? Verbosity::Quiet : Verbosity::Plain});
+                          .verbosity = options.quiet ? Verbosity::Quiet : Verbosity::Plain,
+                          .progress = progress_mode(options)});
     });
   }
 
@@ -220,6 +223,23 @@ class CommandLine {
     set_command(command, [](store::Store& store, const Options& options) {
       return inspect(store, options.images);
     });
+  }
+
+  void add_progress(CLI::App* command) {
+    command->add_flag("-q,--quiet", options_->quiet, "no progress");
+    command
+        ->add_option("--progress", options_->progress,
+                     "auto, tty (live lines), plain (lines as things happen), or none")
+        ->check(CLI::IsMember({"auto", "tty", "plain", "none"}));
+  }
+
+  static ProgressMode progress_mode(const Options& options) {
+    if (options.quiet || options.progress == "none") {
+      return ProgressMode::None;
+    }
+    return options.progress == "tty"     ? ProgressMode::Terminal
+           : options.progress == "plain" ? ProgressMode::Plain
+                                         : ProgressMode::Auto;
   }
 
   void add_platforms(CLI::App* command) {

@@ -18,6 +18,9 @@
 
 namespace bulkhead::image_cli {
 
+/// `--progress auto|tty|plain|none`; -q is None.
+enum class ProgressMode : std::uint8_t { Auto, Terminal, Plain, None };
+
 enum class Verbosity : std::uint8_t { Plain, Quiet };
 
 enum class ListFormat : std::uint8_t { Table, Json, Ids };
@@ -33,6 +36,7 @@ struct PullOptions {
   std::string reference;
   PlatformChoice platform;
   Verbosity verbosity = Verbosity::Plain;
+  ProgressMode progress = ProgressMode::Auto;
   /// http, or https without looking at certificates, where that is all there is.
   bool insecure = false;
 };
@@ -43,6 +47,7 @@ struct LoadOptions {
   std::string path = "-";
   PlatformChoice platform;
   Verbosity verbosity = Verbosity::Plain;
+  ProgressMode progress = ProgressMode::Auto;
 };
 
 Result<> load(store::Store& store, const LoadOptions& options);

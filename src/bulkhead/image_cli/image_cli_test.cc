@@ -62,6 +62,16 @@ TEST(ImageList, IsJsonWhenAsked) {
   EXPECT_EQ(format_list({}, ListFormat::Json, kNow), "[]\n");
 }
 
+TEST(ImagePlatforms, ComeFromRepeatedAndCommaSeparatedOptions) {
+  const auto options = fetch_options({.platforms = {"arm64,linux/arm/v6", "amd64"}});
+  ASSERT_THAT(options, IsOk());
+  EXPECT_EQ(options->platform.text(), "linux/arm64");
+  ASSERT_EQ(options->more_platforms.size(), 2U);
+  EXPECT_EQ(options->more_platforms[0].text(), "linux/arm/v6");
+  EXPECT_EQ(options->more_platforms[1].text(), "linux/amd64");
+  EXPECT_THAT(fetch_options({.platforms = {"a/b/c/d"}}), IsError(ErrorCode::Invalid));
+}
+
 auto parse(std::vector<const char*> words) {
   words.insert(words.begin(), "bulkhead-image");
   return parse_command_line(static_cast<int>(words.size()), words.data());
@@ -76,6 +86,13 @@ TEST(ImageCommandLine, TakesCommandsAndRefusesNonsense) {
                                          {"rm", "-f", "a", "b"},
                                          {"push", "a"},
                                          {"push", "-q", "--platform", "arm64,amd64", "a", "b"},
+                                         {"load", "--platform", "linux/arm64,arm/v7"},
+                                         {"save", "-o", "x", "--format", "oci-dir", "a", "b"},
+                                         {"save", "--all-platforms", "a"},
+                                         {"tag", "a", "b", "c"},
+                                         {"untag", "a"},
+                                         {"prune", "-a"},
+                                         {"verify", "--repair"},
                                          {"inspect", "a"}}) {
     const auto command = parse(std::move(words));
     ASSERT_THAT(command, IsOk());
@@ -86,6 +103,9 @@ TEST(ImageCommandLine, TakesCommandsAndRefusesNonsense) {
                                          {"import", "x"},
                                          {"rm"},
                                          {"push"},
+                                         {"save"},
+                                         {"save", "--format", "zip", "a"},
+                                         {"tag", "a"},
                                          {"list", "--format", "x"},
                                          {"load", "--nope"}}) {
     EXPECT_THAT(parse(std::move(words)), IsError(ErrorCode::Invalid));

@@ -1,12 +1,14 @@
 #include "bulkhead/images/load.h"
 
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "bulkhead/base/result.h"
 #include "bulkhead/image_cli/commands.h"
-#include "bulkhead/image_cli/progress_lines.h"
+#include "bulkhead/image_cli/progress_terminal.h"
 #include "bulkhead/images/fetch.h"
+#include "bulkhead/images/progress.h"
 #include "bulkhead/oci/reference.h"
 #include "bulkhead/store/image_record.h"
 #include "bulkhead/store/store.h"
@@ -14,9 +16,9 @@
 namespace bulkhead::image_cli {
 
 Result<> load(store::Store& store, const LoadOptions& options) {
-  ProgressLines progress(options.verbosity);
+  const std::unique_ptr<images::Progress> progress = make_progress(options.progress);
   images::FetchOptions fetch = BH_TRY(fetch_options(options.platform));
-  fetch.progress = &progress;
+  fetch.progress = progress.get();
   const std::vector<store::ImageRecord> records = BH_TRY(images::load(store, options.path, fetch));
   for (const store::ImageRecord& record : records) {
     const auto reference = oci::Reference::parse(record.reference);

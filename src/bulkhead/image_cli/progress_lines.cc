@@ -9,7 +9,6 @@
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/digest.h"
 #include "bulkhead/base/text.h"
-#include "bulkhead/image_cli/commands.h"
 #include "bulkhead/os/io.h"
 
 namespace bulkhead::image_cli {
@@ -26,10 +25,7 @@ void ProgressLines::layer_started(const Digest& digest, std::uint64_t size_bytes
 
 void ProgressLines::layer_finished(const Digest& digest) { line(digest.short_text() + ": done"); }
 
-void ProgressLines::line(std::string_view text) const {
-  if (verbosity_ == Verbosity::Quiet) {
-    return;
-  }
+void ProgressLines::line(std::string_view text) {
   std::string whole(text);
   whole += '\n';
   // Nobody there to read it is no reason to stop.

@@ -4,7 +4,6 @@
 #include <string_view>
 
 #include "bulkhead/base/digest.h"
-#include "bulkhead/image_cli/commands.h"
 #include "bulkhead/images/progress.h"
 
 namespace bulkhead::image_cli {
@@ -12,17 +11,13 @@ namespace bulkhead::image_cli {
 /// Says how an image comes in: one line for each layer, on standard error.
 class ProgressLines final : public images::Progress {
  public:
-  explicit ProgressLines(Verbosity verbosity) : verbosity_(verbosity) {}
-
   void image(std::string_view reference) override;
   void layer_present(const Digest& digest) override;
   void layer_started(const Digest& digest, std::uint64_t size_bytes) override;
   void layer_finished(const Digest& digest) override;
 
  private:
-  void line(std::string_view text) const;
-
-  Verbosity verbosity_;
+  static void line(std::string_view text);
 };
 
 }  // namespace bulkhead::image_cli

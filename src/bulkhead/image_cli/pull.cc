@@ -1,8 +1,10 @@
+#include <memory>
 
 #include "bulkhead/base/result.h"
 #include "bulkhead/image_cli/commands.h"
-#include "bulkhead/image_cli/progress_lines.h"
+#include "bulkhead/image_cli/progress_terminal.h"
 #include "bulkhead/images/fetch.h"
+#include "bulkhead/images/progress.h"
 #include "bulkhead/oci/reference.h"
 #include "bulkhead/registry/client.h"
 #include "bulkhead/registry/source.h"
@@ -16,9 +18,9 @@ Result<> pull(store::Store& store, const PullOptions& options) {
   const auto transport =
       options.insecure ? registry::Transport::Insecure : registry::Transport::Secure;
   const auto source = BH_TRY(registry::Source::create(reference, transport));
-  ProgressLines progress(options.verbosity);
+  const std::unique_ptr<images::Progress> progress = make_progress(options.progress);
   images::FetchOptions fetch = BH_TRY(fetch_options(options.platform));
-  fetch.progress = &progress;
+  fetch.progress = progress.get();
   const store::ImageRecord record =
       BH_TRY(images::fetch(store, *source, reference, fetch).context("pull"));
   if (options.verbosity == Verbosity::Quiet) {

@@ -1,0 +1,82 @@
+#include "bulkhead/image_cli/progress_display.h"
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "bulkhead/base/digest.h"
+
+namespace bulkhead::image_cli {
+namespace {
+
+using testing::ElementsAre;
+
+const ProgressDisplay::Clock::time_point kBegin{std::chrono::seconds(1000)};
+
+Digest digest(char letter) {
+  return Digest::from_hex(DigestAlgorithm::Sha256, std::string(64, letter));
+}
+
+TEST(ProgressDisplay, ShowsBytesRateAndTimeLeft) {
+  ProgressDisplay display(ProgressDisplay::Colour::None);
+  display.layer_present(digest('a'));
+  display.layer_started(digest('b'), 60'000'000, kBegin);
+  display.layer_advanced(digest('b'), 20'000'000);
+  display.layer_started(digest('c'), 1'000'000, kBegin);
+  display.layer_advanced(digest('c'), 1'000'000);
+  EXPECT_THAT(
+      display.lines(100, 24, kBegin + std::chrono::seconds(2)),
+      ElementsAre("aaaaaaaaaaaa  already there",
+                  "bbbbbbbbbbbb  [======>             ]  20 MB / 60 MB  10 MB/s  0:04",
+                  "cccccccccccc  [====================]  unpacking 1 MB"));
+  display.layer_finished(digest('b'), kBegin + std::chrono::seconds(75));
+  EXPECT_EQ(display.lines(100, 24, kBegin + std::chrono::seconds(80))[1],
+            "bbbbbbbbbbbb  done  60 MB  1:15");
+}
+
+TEST(ProgressDisplay, FitsNarrowTerminals) {
+  ProgressDisplay display(ProgressDisplay::Colour::None);
+  display.layer_started(digest('b'), 60'000'000, kBegin);
+  display.layer_advanced(digest('b'), 20'000'000);
+  for (std::uint16_t columns = 2; columns < 200; ++columns) {
+    for (const std::string& line : display.lines(columns, 24, kBegin + std::chrono::hours(30))) {
+      EXPECT_LT(line.size(), columns);
+    }
+  }
+  // Unknown sizes are those of old.
+  EXPECT_EQ(display.lines(0, 0, kBegin).size(), 1U);
+}
+
+TEST(ProgressDisplay, FitsLowTerminalsAndLeavesOutWhatIsDone) {
+  ProgressDisplay display(ProgressDisplay::Colour::None);
+  for (char letter = 'a'; letter <= 'f'; ++letter) {
+    display.layer_started(digest(letter), 10, kBegin);
+  }
+  EXPECT_EQ(display.lines(80, 5, kBegin).size(), 4U);
+  display.layer_finished(digest('a'), kBegin);
+  display.layer_finished(digest('c'), kBegin);
+  const std::vector<std::string> lines = display.lines(80, 5, kBegin);
+  ASSERT_EQ(lines.size(), 4U);
+  EXPECT_EQ(lines[0][0], 'b');
+  EXPECT_EQ(lines[1][0], 'd');
+}
+
+TEST(ProgressDisplay, ColoursOnlyWhereItMay) {
+  for (const auto colour : {ProgressDisplay::Colour::None, ProgressDisplay::Colour::Some}) {
+    ProgressDisplay display(colour);
+    display.layer_started(digest('a'), 10, kBegin);
+    EXPECT_EQ(display.lines(80, 24, kBegin)[0].find('\x1b') != std::string::npos,
+              colour == ProgressDisplay::Colour::Some);
+  }
+}
+
+TEST(Redraw, PutsLinesInThePlaceOfThoseBefore) {
+  EXPECT_EQ(redraw(0, {"a"}), "\ra\x1b[K\n\x1b[J");
+  EXPECT_EQ(redraw(2, {"a", "b"}), "\x1b[2A\ra\x1b[K\n\rb\x1b[K\n\x1b[J");
+}
+
+}  // namespace
+}  // namespace bulkhead::image_cli

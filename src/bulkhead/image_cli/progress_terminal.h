@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "bulkhead/base/digest.h"
+#include "bulkhead/image_cli/commands.h"
+#include "bulkhead/image_cli/progress_display.h"
+#include "bulkhead/images/progress.h"
+
+namespace bulkhead::image_cli {
+
+/// Shows layers on a terminal, on standard error, a live line for each.
+class ProgressTerminal final : public images::Progress {
+ public:
+  explicit ProgressTerminal(ProgressDisplay::Colour colour) : display_(colour), colour_(colour) {}
+
+  void image(std::string_view reference) override;
+  void layer_present(const Digest& digest) override;
+  void layer_started(const Digest& digest, std::uint64_t size_bytes) override;
+  void layer_advanced(const Digest& digest, std::uint64_t bytes) override;
+  void layer_finished(const Digest& digest) override;
+
+ private:
+  void draw(ProgressDisplay::Clock::time_point now);
+
+  ProgressDisplay display_;
+  ProgressDisplay::Colour colour_;
+  std::size_t drawn_ = 0;
+  ProgressDisplay::Clock::time_point last_draw_;
+};
+
+/// As the options say; Auto is a terminal's where standard error is one that can move its cursor.
+std::unique_ptr<images::Progress> make_progress(ProgressMode mode);
+
+}  // namespace bulkhead::image_cli
