@@ -85,24 +85,6 @@ struct HashedEntry {
   std::uint32_t position = 0;
 };
 
-struct IndexEntry {
-  le32 hash;
-  le32 block;
-};
-
-static_assert(sizeof(IndexEntry) == 8 && alignof(IndexEntry) == 1);
-
-/// In the place of the first entry's hash.
-struct CountAndLimit {
-  le16 limit;
-  le16 count;
-};
-
-struct IndexTail {
-  le32 reserved;
-  le32 checksum;
-};
-
 struct RootInfo {
   le32 reserved;
   std::uint8_t hash_version;

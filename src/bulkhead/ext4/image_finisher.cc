@@ -283,8 +283,8 @@ Result<> ImageFinisher::write_journal() {
     return {};
   }
   JournalSuperblock super{};
-  super.magic = 0xc03b3998U;
-  super.block_type = 4U;  // superblock, version 2
+  super.magic = kJournalMagic;
+  super.block_type = std::uint32_t{kJournalSuperblockV2};
   super.block_size = std::uint32_t{kBlockSize};
   super.max_length = parts_.journal->count;
   super.first = 1U;

@@ -6,8 +6,8 @@
 
 #include "bulkhead/base/bytes.h"
 
-// ext4 as it stands on disk. Source: kernel Documentation/filesystems/ext4. Only what we write has
-// names of its own; the rest is padding.
+// ext4 as it stands on disk. Source: kernel Documentation/filesystems/ext4. Only what we write or
+// read has names of its own; the rest is padding.
 
 namespace bulkhead::ext4 {
 
@@ -48,8 +48,11 @@ enum : std::uint8_t {
 };
 
 enum : std::uint32_t {
+  kInodeFlagEncrypted = 0x800,
   kInodeFlagIndex = 0x1000,
   kInodeFlagExtents = 0x80000,
+  kInodeFlagXattrValue = 0x200000,
+  kInodeFlagInlineData = 0x10000000,
 };
 
 enum : std::uint16_t {
@@ -64,11 +67,23 @@ enum : std::uint32_t {
   kCompatDirIndex = 0x20,
   kCompatSparseSuper2 = 0x200,
   kIncompatFiletype = 0x2,
+  kIncompatRecover = 0x4,
+  kIncompatMetaGroups = 0x10,
   kIncompatExtents = 0x40,
   kIncompat64Bit = 0x80,
+  kIncompatMultiMount = 0x100,
   kIncompatFlexBg = 0x200,
+  kIncompatXattrInode = 0x400,
+  kIncompatChecksumSeed = 0x2000,
+  kIncompatLargeDirectory = 0x4000,
+  kIncompatInlineData = 0x8000,
+  kIncompatEncrypt = 0x10000,
+  kIncompatCasefold = 0x20000,
+  kRoCompatSparseSuper = 0x1,
   kRoCompatLargeFile = 0x2,
   kRoCompatHugeFile = 0x8,
+  kRoCompatGroupChecksum = 0x10,
+  kRoCompatClusters = 0x200,
   kRoCompatDirNlink = 0x20,
   kRoCompatExtraIsize = 0x40,
   kRoCompatMetadataCsum = 0x400,
@@ -139,11 +154,17 @@ struct Superblock {
   std::uint8_t checksum_type;
   le16 reserved_pad;
   le64 kbytes_written;
-  std::array<std::byte, 636> unused;
+  std::array<std::byte, 204> unused_errors;
+  std::array<le32, 2> backup_groups;
+  std::array<std::byte, 28> unused_encryption;
+  le32 checksum_seed;
+  std::array<std::byte, 392> unused;
   le32 checksum;
 };
 
 static_assert(sizeof(Superblock) == 1024 && alignof(Superblock) == 1);
+static_assert(offsetof(Superblock, backup_groups) == 0x24c);
+static_assert(offsetof(Superblock, checksum_seed) == 0x270);
 static_assert(offsetof(Superblock, hash_seed) == 0xec);
 static_assert(offsetof(Superblock, jnl_blocks) == 0x10c);
 static_assert(offsetof(Superblock, kbytes_written) == 0x178);
@@ -289,7 +310,52 @@ static_assert(sizeof(XattrBlockHeader) == 32 && alignof(XattrBlockHeader) == 1);
 inline constexpr std::uint32_t kXattrMagic = 0xea020000;
 inline constexpr std::uint32_t kMaxXattrReferences = 1024;
 
-/// JBD2, the one big-endian structure.
+/// An entry of a directory's hash tree.
+struct IndexEntry {
+  le32 hash;
+  le32 block;
+};
+
+/// In the place of the first entry's hash.
+struct CountAndLimit {
+  le16 limit;
+  le16 count;
+};
+
+/// Ends every index block.
+struct IndexTail {
+  le32 reserved;
+  le32 checksum;
+};
+
+static_assert(sizeof(IndexEntry) == 8 && sizeof(CountAndLimit) == 4 && sizeof(IndexTail) == 8);
+
+// JBD2, whose structures are big-endian.
+
+inline constexpr std::uint32_t kJournalMagic = 0xc03b3998;
+
+enum : std::uint32_t {
+  kJournalDescriptor = 1,
+  kJournalCommit = 2,
+  kJournalSuperblockV1 = 3,
+  kJournalSuperblockV2 = 4,
+  kJournalRevoke = 5,
+};
+
+enum : std::uint32_t {
+  kJournalIncompatRevoke = 0x1,
+  kJournalIncompat64Bit = 0x2,
+  kJournalIncompatAsyncCommit = 0x4,
+  kJournalIncompatChecksumV2 = 0x8,
+  kJournalIncompatChecksumV3 = 0x10,
+};
+
+enum : std::uint32_t {
+  kTagEscaped = 1,
+  kTagSameUuid = 2,
+  kTagLast = 8,
+};
+
 struct JournalSuperblock {
   be32 magic;
   be32 block_type;
@@ -305,9 +371,58 @@ struct JournalSuperblock {
   be32 feature_ro_compat;
   std::array<std::byte, 16> uuid;
   be32 users;
-  std::array<std::byte, 956> unused;
+  std::array<std::byte, 184> unused;
+  be32 checksum;
+  std::array<std::byte, 768> user_ids;
 };
 
 static_assert(sizeof(JournalSuperblock) == 1024 && alignof(JournalSuperblock) == 1);
+static_assert(offsetof(JournalSuperblock, checksum) == 0xfc);
+
+/// Begins every block of the journal that is not a copy.
+struct JournalHeader {
+  be32 magic;
+  be32 block_type;
+  be32 sequence;
+};
+
+static_assert(sizeof(JournalHeader) == 12);
+
+struct JournalCommitBlock {
+  JournalHeader header;
+  std::uint8_t checksum_type;
+  std::uint8_t checksum_size;
+  be16 padding;
+  std::array<be32, 8> checksums;
+  be64 seconds;
+  be32 nanoseconds;
+};
+
+static_assert(sizeof(JournalCommitBlock) == 60 && alignof(JournalCommitBlock) == 1);
+
+/// With checksums of version 3; otherwise JournalTag, with 2 bytes behind it in version 2.
+struct JournalTagV3 {
+  be32 block_lo;
+  be32 flags;
+  be32 block_hi;
+  be32 checksum;
+};
+
+/// Without block_hi where the journal is not 64-bit.
+struct JournalTag {
+  be32 block_lo;
+  be16 checksum;
+  be16 flags;
+  be32 block_hi;
+};
+
+static_assert(sizeof(JournalTagV3) == 16 && sizeof(JournalTag) == 12);
+
+struct JournalRevokeHeader {
+  JournalHeader header;
+  be32 used_bytes;  ///< this header included
+};
+
+static_assert(sizeof(JournalRevokeHeader) == 16);
 
 }  // namespace bulkhead::ext4
