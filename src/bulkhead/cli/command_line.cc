@@ -311,7 +311,7 @@ std::variant<Command, int> parse_command_line(int argc, char** argv) {
   add_list(tree);
   add_life_cycle(tree);
   add_logs(tree);
-  add_image_program(tree, "image", "Pull, push, load, import, list and remove images", {});
+  add_image_program(tree, "image", "Pull, push, load, save, name, list and remove images", {});
   add_image_program(tree, "login", "Log in to a registry", {"login"});
   add_image_program(tree, "logout", "Forget the password for a registry", {"logout"});
   add_image_program(tree, "registry", "Log in to registries, log out and list logins",

@@ -32,8 +32,8 @@ Result<> copy_by_hand(int from, int to) {
 }
 
 Result<> copy(int from, int to) {
-  // Linux 6: splice from a terminal delivers late, or never. To a file it takes the position when it
-  // is called and sets it when it returns: what others wrote meanwhile (`>file 2>&1`) is lost.
+  // Linux 6: splice from a terminal delivers late, or never. To a file it takes the position when
+  // it is called and sets it when it returns: what others wrote meanwhile (`>file 2>&1`) is lost.
   if (os::is_terminal(from) || BH_TRY(os::file_info(to)).is_regular()) {
     return copy_by_hand(from, to);
   }

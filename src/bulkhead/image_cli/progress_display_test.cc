@@ -27,11 +27,10 @@ TEST(ProgressDisplay, ShowsBytesRateAndTimeLeft) {
   display.layer_advanced(digest('b'), 20'000'000);
   display.layer_started(digest('c'), 1'000'000, kBegin);
   display.layer_advanced(digest('c'), 1'000'000);
-  EXPECT_THAT(
-      display.lines(100, 24, kBegin + std::chrono::seconds(2)),
-      ElementsAre("aaaaaaaaaaaa  already there",
-                  "bbbbbbbbbbbb  [======>             ]  20 MB / 60 MB  10 MB/s  0:04",
-                  "cccccccccccc  [====================]  unpacking 1 MB"));
+  EXPECT_THAT(display.lines(100, 24, kBegin + std::chrono::seconds(2)),
+              ElementsAre("aaaaaaaaaaaa  already there",
+                          "bbbbbbbbbbbb  [======>             ]  20 MB / 60 MB  10 MB/s  0:04",
+                          "cccccccccccc  [====================]  unpacking 1 MB"));
   display.layer_finished(digest('b'), kBegin + std::chrono::seconds(75));
   EXPECT_EQ(display.lines(100, 24, kBegin + std::chrono::seconds(80))[1],
             "bbbbbbbbbbbb  done  60 MB  1:15");

@@ -14,8 +14,8 @@
 
 namespace bulkhead::os {
 
-/// A mount namespace of this process's own. What is mounted there still propagates to the one it had,
-/// until replace_root().
+/// A mount namespace of this process's own. What is mounted there still propagates to the one it
+/// had, until replace_root().
 Result<> unshare_mounts();
 
 /// A copy of the mount at `path`, attached nowhere: of that file or directory alone, without what
