@@ -2,6 +2,7 @@
 //
 //   ext4_tool empty FILE BYTES [JOURNAL_BYTES]
 //   ext4_tool scratch FILE BYTES
+//   ext4_tool export FILE TAR
 //   ext4_tool populate FILE BYTES LAYER…      BYTES 0: as small as possible; layers may be
 //   compressed
 
@@ -22,7 +23,11 @@
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/text.h"
 #include "bulkhead/ext4/formatter.h"
+#include "bulkhead/ext4/reader.h"
+#include "bulkhead/ext4/source.h"
+#include "bulkhead/ext4/tar_exporter.h"
 #include "bulkhead/ext4/tar_importer.h"
+#include "bulkhead/os/file_space.h"
 #include "bulkhead/os/io.h"
 #include "bulkhead/os/unique_fd.h"
 
@@ -47,9 +52,26 @@ Result<FormatResult> populate(int fd, std::uint64_t bytes, std::span<const std::
   return std::move(formatter).finish();
 }
 
+Result<FormatResult> export_to(const std::string& image_path, const std::string& tar_path) {
+  const os::UniqueFd file = BH_TRY(os::open_file(image_path, O_RDONLY));
+  const os::FileSpace space = BH_TRY(os::file_space(file.get()));
+  FileSource source(file.get(), space.size);
+  Image image = BH_TRY(Image::open(source));
+  const Inode root = BH_TRY(image.resolve(""));
+  const os::UniqueFd tar = BH_TRY(os::open_file(tar_path, O_WRONLY | O_CREAT | O_TRUNC, 0644));
+  archive::FdWriter writer(tar.get());
+  const ExportResult result = BH_TRY(export_tar(image, root, "", writer));
+  return FormatResult{.size_bytes = space.size,
+                      .used_bytes = result.content_bytes,
+                      .inodes = static_cast<std::uint32_t>(result.entries)};
+}
+
 Result<FormatResult> run(std::span<const std::string> arguments) {
   if (arguments.size() < 3) {
-    return fail(ErrorCode::Invalid, "usage: empty|scratch|populate FILE BYTES …");
+    return fail(ErrorCode::Invalid, "usage: empty|scratch|populate|export FILE BYTES …");
+  }
+  if (arguments[0] == "export") {
+    return export_to(arguments[1], arguments[2]);
   }
   const os::UniqueFd file = BH_TRY(os::open_file(arguments[1], O_RDWR | O_CREAT | O_TRUNC, 0644));
   const std::uint64_t bytes = BH_TRY(number(arguments[2]));

@@ -82,7 +82,7 @@ class HashingReader final : public Reader {
   std::uint64_t bytes_read_ = 0;
 };
 
-/// Writes to a descriptor (file, pipe, socket; blocking). Borrows it.
+/// Writes to a descriptor (file, pipe, socket; blocking) where it stands. Borrows it.
 class FdWriter final : public Writer {
  public:
   explicit FdWriter(int fd) : fd_(fd) {}

@@ -1,37 +1,55 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "bulkhead/archive/stream.h"
+#include "bulkhead/archive/tar_reader.h"
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/result.h"
 
+// Writing tar: ustar, with a pax header where ustar has no room. Names are bytes, as file systems
+// have them; libarchive would pass them through the locale.
+
 namespace bulkhead::archive {
 
-/// Writes tars of plain files and directories, such as image archives: ustar, with a pax header
-/// before what ustar cannot say. The same content gives the same bytes: owner root, time 0.
+/// A part of a sparse file that is data.
+struct DataRange {
+  std::uint64_t offset = 0;
+  std::uint64_t length = 0;
+};
+
 class TarWriter {
  public:
-  /// Borrows the writer.
-  explicit TarWriter(Writer& out) : out_(out) {}
+  /// `to` is borrowed.
+  explicit TarWriter(Writer& to) : to_(to) {}
 
-  Result<> directory(std::string_view name);
+  /// Begins a member. The content of a file follows by write(): all of it, or, for a sparse file,
+  /// that of `data` (ascending, apart, inside of the file) in order.
+  /// Errors: FailedPrecondition when the content of the one before is not complete; Unsupported for
+  /// sockets, which tar does not have; Io.
+  Result<> add(const TarEntry& entry);
+  Result<> add_sparse(const TarEntry& entry, std::span<const DataRange> data);
 
-  Result<> file(std::string_view name, Bytes content);
+  Result<> write(Bytes content);
 
-  /// A file of `size` bytes, which `content` must give. Errors: Corrupt when it gives fewer or
-  /// more: the archive is then not usable.
-  Result<> file(std::string_view name, std::uint64_t size, Reader& content);
-
-  /// The end-of-archive mark.
+  /// Writes the end-of-archive mark. Errors: as add().
   Result<> finish();
 
  private:
-  Result<> header(std::string_view name, char type, std::uint64_t size);
-  Result<> pad(std::uint64_t size);
+  Result<> begin(const TarEntry& entry, std::string extra_records, std::uint64_t stored_size);
+  Result<> put(Bytes bytes);
+  Result<> pad();
+  Result<> flush();
 
-  Writer& out_;
+  Writer& to_;
+  std::vector<std::byte> pending_;
+  std::uint64_t written_ = 0;
+  std::uint64_t content_left_ = 0;
 };
 
 }  // namespace bulkhead::archive

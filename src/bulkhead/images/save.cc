@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "bulkhead/archive/stream.h"
+#include "bulkhead/archive/tar_reader.h"
 #include "bulkhead/archive/tar_writer.h"
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/digest.h"
@@ -62,10 +63,35 @@ class TarSink final : public Sink {
  public:
   explicit TarSink(archive::Writer& out) : tar_(out) {}
 
-  Result<> directory(const std::string& name) override { return tar_.directory(name); }
+  // Owner root and time 0: the same images give the same bytes.
+
+  Result<> directory(const std::string& name) override {
+    archive::TarEntry entry;
+    entry.path = name;
+    entry.type = archive::EntryType::Directory;
+    entry.permissions = 0755;
+    return tar_.add(entry);
+  }
 
   Result<> file(const std::string& name, std::uint64_t size, archive::Reader& content) override {
-    return tar_.file(name, size, content);
+    archive::TarEntry entry;
+    entry.path = name;
+    entry.permissions = 0644;
+    entry.size = size;
+    BH_TRY(tar_.add(entry));
+    std::uint64_t left = size;
+    while (true) {
+      const Bytes piece = BH_TRY(content.next());
+      if (piece.empty() && left == 0) {
+        return {};
+      }
+      if (piece.empty() || piece.size() > left) {
+        return fail(ErrorCode::Corrupt, "{}: {} bytes are missing or too many", name,
+                    piece.empty() ? left : piece.size() - left);
+      }
+      left -= piece.size();
+      BH_TRY(tar_.write(piece));
+    }
   }
 
   Result<> finish() override { return tar_.finish(); }
