@@ -5,6 +5,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 
 #include <fmt/format.h>
@@ -73,7 +74,7 @@ void write(Level level, std::string_view line) {
   } else {
     // Not fmt::print(): it throws when nobody reads.
     const std::string whole = fmt::format("{}: {}\n", to_string(level), text);
-    std::fwrite(whole.data(), 1, whole.size(), stderr);
+    std::ignore = std::fwrite(whole.data(), 1, whole.size(), stderr);
   }
 }
 
