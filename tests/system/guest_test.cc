@@ -196,7 +196,7 @@ TEST_F(GuestTest, FirstProcessHearsOnlyWhatItHandles) {
 TEST_F(GuestTest, KillEndsEverything) {
   boot_idle();
   const auto other =
-      machine->exec(GuestMachine::process({"sh", "-c", "echo up; sleep 1000; true"}));
+      machine->exec(GuestMachine::process({"sh", "-c", "sleep 1000 & echo up; wait"}));
   ASSERT_TRUE(machine->wait_until([&] { return other->out == "up\n"; }));
   EXPECT_THAT(machine->processes(), IsOkAnd(SizeIs(3)));
   EXPECT_THAT(machine->signal("", SIGKILL), IsOk());
