@@ -166,6 +166,37 @@ check "the list has it" equal "127.0.0.1:5002 user" \
 check "with it the pull goes" "$image" pull -q 127.0.0.1:5002/team/one:1
 forget 127.0.0.1:5002/team/one:1
 check "logout" "$image" logout 127.0.0.1:5002
+login_by_terminal() { # KEYS: typed after both questions; what is seen is printed
+  python3 - "$image" "$1" <<'P'
+import os, pty, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], [sys.argv[1], "login", "127.0.0.1:5002"])
+seen = b""
+def expect(text):
+    global seen
+    while text not in seen:
+        seen += os.read(terminal, 4096)
+expect(b"Username: ")
+os.write(terminal, b"nobody\x15usex\x7fr\r")
+expect(b"Password: ")
+os.write(terminal, sys.argv[2].encode())
+try:
+    while data := os.read(terminal, 4096):
+        seen += data
+except OSError:
+    pass
+print(seen.decode(), file=sys.stderr)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+P
+}
+check "login by the terminal, with corrections" login_by_terminal $'pasx\x7fs:word\r'
+no_password_seen() { ! grep -q "pas" last; }
+check "the password is not shown" no_password_seen
+check "an interrupt there" fails_with "cancelled" login_by_terminal $'pas\x03'
+check "logs nobody out" "$image" logout 127.0.0.1:5002
+check "twice is fine" "$image" logout 127.0.0.1:5002
+check "and says so" grep -q "Not logged in" last
 check "and it is gone" fails_with "bulkhead login" "$image" pull 127.0.0.1:5002/team/one:1
 skopeo login --tls-verify=false -u user -p pass:word --authfile auth.json 127.0.0.1:5002 >/dev/null
 check "podman's file is read too" env REGISTRY_AUTH_FILE="$work/auth.json" "$image" pull -q 127.0.0.1:5002/team/one:1
@@ -363,6 +394,7 @@ check "a manifest cut short" arrives cut
 check "headers without end" never headers "headers of more than"
 check "a manifest without end" never endless "answer of more than"
 check "a token service that hangs" never hang "nothing came"
+check "one that is busy for a moment" arrives token-busy
 check "a token of 10 MiB" never big-token "answer of more than"
 check "a challenge without end" never challenge "WWW-Authenticate: longer than"
 check "a token that ends is renewed" arrives expire

@@ -27,6 +27,7 @@ TEST(Toml, SaysWhereAnErrorIs) {
   ASSERT_THAT(value, IsError(ErrorCode::Invalid));
   EXPECT_THAT(value.error().message(), testing::StartsWith("hosts.toml: line "));
   EXPECT_THAT(parse_toml("a = 1\na = 2\n", "t"), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(parse_toml("[[[[x = 1\n", "t"), IsError(ErrorCode::Invalid));
   EXPECT_THAT(parse_toml(std::string(2U << 20U, ' '), "t"), IsError(ErrorCode::ResourceExhausted));
   EXPECT_THAT(parse_toml("a = " + std::string(100'000, '['), "t"), IsError(ErrorCode::Invalid));
 }

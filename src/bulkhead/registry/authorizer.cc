@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include "bulkhead/registry/challenge.h"
 #include "bulkhead/registry/credentials.h"
 #include "bulkhead/registry/http.h"
+#include "bulkhead/registry/retry.h"
 #include "bulkhead/registry/url.h"
 
 namespace bulkhead::registry {
@@ -118,23 +120,30 @@ Result<Token> Authorizer::fetch_token(const Origin& host, const std::string& sco
       request.headers.emplace_back("Authorization", shown->basic());
     }
   }
-  const auto response = BH_TRY(http_.open(request));
-  if (response->status() == 200) {
-    const std::string answer = BH_TRY(response->read_all(kLargestToken));
-    return Token::parse(answer);
+  Backoff backoff;
+  while (true) {
+    const auto response = BH_TRY(http_.open(request));
+    const int status = response->status();
+    if (status == 200) {
+      const std::string answer = BH_TRY(response->read_all(kLargestToken));
+      return Token::parse(answer);
+    }
+    if (status == 401 || status == 403) {
+      return fail(ErrorCode::PermissionDenied, "the token service at {} refuses{}", service.host,
+                  known != nullptr && shown == nullptr
+                      ? "; the stored password was not sent there, for it is another host (see "
+                        "token_services in hosts.toml)"
+                  : shown == nullptr ? " without a password"
+                                     : " user name and password");
+    }
+    const bool is_passing = status == 429 || status >= 500;
+    const auto wait = is_passing ? backoff.next(retry_after(*response)) : std::nullopt;
+    if (!wait) {
+      return fail(is_passing ? ErrorCode::Unavailable : ErrorCode::Remote,
+                  "the token service at {} answers {}", service.host, status);
+    }
+    std::this_thread::sleep_for(*wait);
   }
-  if (response->status() == 401 || response->status() == 403) {
-    return fail(ErrorCode::PermissionDenied, "the token service at {} refuses{}", service.host,
-                known != nullptr && shown == nullptr
-                    ? "; the stored password was not sent there, for it is another host (see "
-                      "token_services in hosts.toml)"
-                : shown == nullptr ? " without a password"
-                                   : " user name and password");
-  }
-  return fail(response->status() == 429   ? ErrorCode::ResourceExhausted
-              : response->status() >= 500 ? ErrorCode::Unavailable
-                                          : ErrorCode::Remote,
-              "the token service at {} answers {}", service.host, response->status());
 }
 
 /// What the challenge asks for, made.

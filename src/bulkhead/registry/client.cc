@@ -66,15 +66,6 @@ bool is_passing(ErrorCode code) {
   return code == ErrorCode::Io || code == ErrorCode::Timeout || code == ErrorCode::Corrupt;
 }
 
-std::optional<std::chrono::seconds> retry_after(const HttpResponse& response) {
-  const auto header = response.header("retry-after");
-  if (!header) {
-    return std::nullopt;
-  }
-  return parse_retry_after(
-      *header, std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()));
-}
-
 /// "MANIFEST_UNKNOWN: manifest unknown" of a refusal's body, for people.
 std::string reason_in(const std::string& body) {
   const auto document = json::parse(body, "answer", {.bytes = kLargestRefusal});

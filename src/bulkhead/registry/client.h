@@ -102,7 +102,6 @@ class Client {
 
   /// Whether the repository has it.
   Result<bool> has_blob(const Digest& digest);
-  Result<bool> has_manifest(const std::string& tag_or_digest);
 
   struct UploadOptions {
     /// Another repository of the registry that may have the blob: then nothing is sent.
@@ -154,7 +153,6 @@ class Client {
                                 const Digest& digest);
 
   Result<Host*> push_host();
-  Result<bool> is_there(Host& host, const std::string& target, const std::string& what);
   Result<std::string> location_of(Host& host, const std::string& base,
                                   const HttpResponse& response) const;
   Result<Upload> upload_once(Host& host, const oci::Descriptor& descriptor, const OpenBlob& open,

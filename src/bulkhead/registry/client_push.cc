@@ -79,29 +79,15 @@ Result<Client::Host*> Client::push_host() {
   return found->get();
 }
 
-Result<bool> Client::is_there(Host& host, const std::string& target, const std::string& what) {
-  const Call call{.method = "HEAD",
-                  .target = repository_path(target),
-                  .scope = scope(),
-                  .headers = {{"Accept", "*/*"}}};
-  const auto response = BH_TRY(exchange(host, call));
-  if (response->status() == 200) {
-    return true;
-  }
-  if (response->status() == 404) {
-    return false;
-  }
-  return refused(host, what, *response);
-}
-
 Result<bool> Client::has_blob(const Digest& digest) {
   Host* host = BH_TRY(push_host());
-  return is_there(*host, "blobs/" + digest.text(), digest.text());
-}
-
-Result<bool> Client::has_manifest(const std::string& tag_or_digest) {
-  Host* host = BH_TRY(push_host());
-  return is_there(*host, "manifests/" + tag_or_digest, tag_or_digest);
+  const Call call{
+      .method = "HEAD", .target = repository_path("blobs/" + digest.text()), .scope = scope()};
+  const auto response = BH_TRY(exchange(*host, call));
+  if (response->status() != 200 && response->status() != 404) {
+    return refused(*host, digest.text(), *response);
+  }
+  return response->status() == 200;
 }
 
 /// Where an upload goes on: on any host over https, without credentials if it is not the registry.

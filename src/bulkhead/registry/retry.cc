@@ -12,6 +12,7 @@
 #include <curl/curl.h>
 
 #include "bulkhead/base/text.h"
+#include "bulkhead/registry/http.h"
 
 namespace bulkhead::registry {
 
@@ -26,6 +27,15 @@ std::optional<std::chrono::seconds> parse_retry_after(std::string_view text,
   }
   const auto wait = std::chrono::sys_seconds(std::chrono::seconds(date)) - now;
   return std::max(wait, std::chrono::seconds(0));
+}
+
+std::optional<std::chrono::seconds> retry_after(const HttpResponse& response) {
+  const auto header = response.header("retry-after");
+  if (!header) {
+    return std::nullopt;
+  }
+  return parse_retry_after(
+      *header, std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()));
 }
 
 std::optional<std::chrono::milliseconds> Backoff::next(std::optional<std::chrono::seconds> told) {

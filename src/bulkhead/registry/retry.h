@@ -5,12 +5,17 @@
 #include <random>
 #include <string_view>
 
+#include "bulkhead/registry/http.h"
+
 namespace bulkhead::registry {
 
 /// What a Retry-After header says: seconds, or a date. Nothing when it says neither.
 /// Source: RFC 9110 section 10.2.3.
 std::optional<std::chrono::seconds> parse_retry_after(std::string_view text,
                                                       std::chrono::sys_seconds now);
+
+/// The same of an answer.
+std::optional<std::chrono::seconds> retry_after(const HttpResponse& response);
 
 /// How long to wait between tries: twice as long each time, give or take half, so that many who
 /// failed together do not come back together; what the peer asks for instead, if that is bearable.
