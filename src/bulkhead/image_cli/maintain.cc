@@ -1,4 +1,5 @@
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "bulkhead/base/digest.h"
@@ -16,7 +17,7 @@ namespace bulkhead::image_cli {
 Result<> tag(store::Store& store, const std::string& image, const std::vector<std::string>& names) {
   for (const std::string& name : names) {
     const oci::Reference reference = BH_TRY(oci::Reference::parse(name));
-    BH_TRY(store.tag(image, reference));
+    std::ignore = BH_TRY(store.tag(image, reference));
   }
   return {};
 }
@@ -24,7 +25,7 @@ Result<> tag(store::Store& store, const std::string& image, const std::vector<st
 Result<> untag(store::Store& store, const std::vector<std::string>& names) {
   for (const std::string& name : names) {
     const oci::Reference reference = BH_TRY(oci::Reference::parse(name));
-    BH_TRY(store.untag(reference));
+    std::ignore = BH_TRY(store.untag(reference));
     BH_TRY(print("Untagged: " + reference.familiar() + "\n"));
   }
   return {};

@@ -4,6 +4,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "bulkhead/archive/stream.h"
@@ -71,7 +72,7 @@ Result<> CheckedSource::blob(const oci::Descriptor& descriptor) {
   archive::HashingReader hashing(bounded, hasher);
   store::BlobWriter writer = BH_TRY(ingest_.create_blob());
   KeepingReader keeping(hashing, &writer);
-  BH_TRY(archive::drain(keeping).context("blob " + descriptor.digest.text()));
+  std::ignore = BH_TRY(archive::drain(keeping).context("blob " + descriptor.digest.text()));
   const Digest digest = hasher.finish();
   if (writer.size() != descriptor.size || digest != descriptor.digest) {
     return mismatch(descriptor, digest, writer.size());

@@ -10,6 +10,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -113,7 +114,7 @@ class DirectorySink final : public Sink {
     const os::UniqueFd fd =
         BH_TRY(os::open_file(path_ + "/" + name, O_WRONLY | O_CREAT | O_EXCL, 0644));
     archive::FdWriter out(fd.get());
-    BH_TRY(archive::copy(content, out));
+    std::ignore = BH_TRY(archive::copy(content, out));
     return {};
   }
 
