@@ -147,6 +147,45 @@ fi
 check "a platform that is not here" fails_with "linux/arm64" "$image" save --platform linux/arm64 -o "$work/none" localhost/oci:one
 check "leaves no file" [ ! -e "$work/none" ]
 
+# --- an index of two platforms -----------------------------------------------------------------------
+
+index_of() { # LAYOUT: puts an index of its images "amd64" and "arm64" under the name "both"
+  python3 - "$1" <<'PYTHON'
+import hashlib, json, sys
+layout = sys.argv[1]
+index = json.load(open(f"{layout}/index.json"))
+def named(name):
+    entry = next(one for one in index["manifests"]
+                 if one["annotations"]["org.opencontainers.image.ref.name"] == name)
+    return {"mediaType": entry["mediaType"], "digest": entry["digest"], "size": entry["size"],
+            "platform": {"os": "linux", "architecture": name}}
+inner = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+                    "manifests": [named("amd64"), named("arm64")]}).encode()
+digest = hashlib.sha256(inner).hexdigest()
+open(f"{layout}/blobs/sha256/{digest}", "wb").write(inner)
+index["manifests"] = [{"mediaType": "application/vnd.oci.image.index.v1+json", "digest": f"sha256:{digest}",
+                       "size": len(inner), "annotations": {"org.opencontainers.image.ref.name": "both"}}]
+json.dump(index, open(f"{layout}/index.json", "w"))
+PYTHON
+}
+umoci init --layout "$work/both"
+for architecture in amd64 arm64; do
+  umoci new --image "$work/both:$architecture"
+  umoci config --image "$work/both:$architecture" --architecture $architecture
+  umoci insert --image "$work/both:$architecture" "$work/root/dir" /$architecture >/dev/null 2>&1
+done
+index_of "$work/both"
+check "one platform of an index loads" "$image" load -q -i "$work/both" --platform linux/arm64
+check "it is the one asked for" equal linux/arm64 "$(field docker.io/library/both:both platform)"
+check "and goes out as a manifest" sh -c "'$image' save both:both -o '$work/arm.oci' && skopeo inspect --raw oci-archive:'$work/arm.oci' | grep -q config"
+check "the other is not there" fails_with "linux/amd64" "$image" save --platform linux/amd64 -o "$work/none" both:both
+check "all platforms load" "$image" load -q -i "$work/both" --all-platforms
+check "and go out as the index that came" "$image" save both:both -o "$work/both.oci"
+check "with its digest" equal "$(raw_digest "oci:$work/both:both")" "$(raw_digest "oci-archive:$work/both.oci")"
+check "whose platforms skopeo copies, all" skopeo copy -q --all "oci-archive:$work/both.oci" "dir:$work/both-dir"
+check "the store verifies" "$image" verify
+check "and lets go of all of it" "$image" rm both:both
+
 # --- the root -----------------------------------------------------------------------------------
 
 root=$(jq -r '.[0].Root' <<<"$inspected")
