@@ -264,12 +264,13 @@ void add_logs(Tree& tree) {
   sub->footer("Example:\n  bulkhead logs -f --tail 10 web");
 }
 
-/// A command of bulkhead-image, which has its own help: everything goes to it. `words` come before
-/// what the user gave.
-void add_image_program(Tree& tree, const std::string& name, const std::string& description,
-                       const std::vector<std::string>& words) {
+/// A command that is a program of its own, with its own help: everything goes to it. `words` come
+/// before what the user gave.
+template <class Run>
+void add_program(Tree& tree, const std::string& name, const std::string& description, Run run,
+                 const std::vector<std::string>& words = {}) {
   auto arguments = std::make_shared<std::vector<std::string>>();
-  CLI::App* sub = tree.command(tree.app(), name, description, arguments, image);
+  CLI::App* sub = tree.command(tree.app(), name, description, arguments, run);
   sub->set_help_flag();
   sub->prefix_command();
   sub->parse_complete_callback([sub, arguments, words] {
@@ -311,11 +312,12 @@ std::variant<Command, int> parse_command_line(int argc, char** argv) {
   add_list(tree);
   add_life_cycle(tree);
   add_logs(tree);
-  add_image_program(tree, "image", "Pull, push, load, save, name, list and remove images", {});
-  add_image_program(tree, "login", "Log in to a registry", {"login"});
-  add_image_program(tree, "logout", "Forget the password for a registry", {"logout"});
-  add_image_program(tree, "registry", "Log in to registries, log out and list logins",
-                    {"registry"});
+  add_program(tree, "image", "Pull, push, load, save, name, list and remove images", image);
+  add_program(tree, "login", "Log in to a registry", image, {"login"});
+  add_program(tree, "logout", "Forget the password for a registry", image, {"logout"});
+  add_program(tree, "registry", "Log in to registries, log out and list logins", image,
+              {"registry"});
+  add_program(tree, "disk", "Make and read ext4 images, without mounting them", disk);
   add_system(tree);
   try {
     app.parse(argc, argv);

@@ -121,6 +121,9 @@ Result<int> wait(const config::Paths& paths, const std::vector<std::string>& con
 /// Replaces this process by bulkhead-image with these arguments.
 Result<int> image(const config::Paths& paths, const std::vector<std::string>& arguments);
 
+/// The same by bulkhead-disk.
+Result<int> disk(const config::Paths& paths, const std::vector<std::string>& arguments);
+
 Result<int> system_info(const config::Paths& paths, OutputFormat format);
 
 /// What images and containers take on disk.

@@ -8,10 +8,22 @@
 
 namespace bulkhead::cli {
 
-Result<int> image(const config::Paths& paths, const std::vector<std::string>& arguments) {
-  std::vector<std::string> words = {paths.program("bulkhead-image")};
+namespace {
+
+Result<int> replace_by(const std::string& program, const std::vector<std::string>& arguments) {
+  std::vector<std::string> words = {program};
   words.insert(words.end(), arguments.begin(), arguments.end());
   return os::replace_process(words);
+}
+
+}  // namespace
+
+Result<int> image(const config::Paths& paths, const std::vector<std::string>& arguments) {
+  return replace_by(paths.program("bulkhead-image"), arguments);
+}
+
+Result<int> disk(const config::Paths& paths, const std::vector<std::string>& arguments) {
+  return replace_by(paths.program("bulkhead-disk"), arguments);
 }
 
 }  // namespace bulkhead::cli
