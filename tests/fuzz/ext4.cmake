@@ -1,1 +1,2 @@
 bulkhead_add_fuzzer(NAME ext4_import SOURCES ext4_import_fuzzer.cc PRIVATE bulkhead::ext4_import)
+bulkhead_add_fuzzer(NAME ext4_reader SOURCES ext4_reader_fuzzer.cc PRIVATE bulkhead::ext4_export)
