@@ -2,8 +2,8 @@
 """What other programs think of the images that the ext4 library makes.
 
 Trees are made as tar layers, turned into an image by ext4_tool, and then e2fsck -fn must find
-nothing, and debugfs and (as root, where loop mounts work) the kernel must see the tree that an
-independent model of the layers' rules expects. Needs neither root nor a virtual machine.
+nothing, and debugfs, our own reader and (as root, where loop mounts work) the kernel must see the tree that
+an independent model of the layers' rules expects. Needs neither root nor a virtual machine.
 
   ext4_oracle.py TOOL [--seed N] [--trees N]
 """
@@ -258,6 +258,48 @@ class Image:
                     if not name.startswith("system."):
                         assert got.rstrip(b"\n") == value.rstrip(b"\n"), ("xattr", path, name, got)
 
+    def compare_with_reader(self, model, tool):
+        """Our own reader, by the tar that it exports."""
+        exported = f"{self.path}.tar"
+        run(tool, "export", self.path, exported)
+        seen, content = {}, {}
+        with tarfile.open(exported, encoding="utf-8", errors="surrogateescape") as archive:
+            for member in archive:
+                path = "/" + member.name.removeprefix("./").rstrip("/") if member.name != "." else ""
+                if member.islnk():
+                    seen[path] = seen["/" + member.linkname]
+                    continue
+                seen[path] = member
+                if member.isreg():
+                    # tarfile needs a minute for a file with a thousand holes.
+                    content[id(member)] = bytearray(member.size)
+                    with open(exported, "rb") as file:
+                        file.seek(member.offset_data)
+                        for offset, size in member.sparse or [(0, member.size)]:
+                            content[id(member)][offset:offset + size] = file.read(size)
+        expected = dict(model.walk())
+        assert seen.keys() == expected.keys(), (
+            "our reader sees other names", sorted(seen.keys() ^ expected.keys())[:5])
+        same = {}
+        for path, node in expected.items():
+            member = seen[path]
+            assert same.setdefault(id(node), id(member)) == id(member), ("hard link", path)
+            mode = TYPES[tarfile.REGTYPE if member.isreg() else member.type] | member.mode
+            assert (mode, member.uid, member.gid) == (node.mode, node.uid, node.gid), path
+            seconds, _, fraction = str(member.pax_headers.get("mtime", int(member.mtime))).partition(".")
+            assert int(seconds) * 10**9 + int(fraction.ljust(9, "0")) == node.mtime_ns, ("mtime", path)
+            if member.isreg():
+                assert content[id(member)] == node.content, ("content", path)
+            if node.target:
+                assert os.fsencode(member.linkname) == node.target, ("target", path)
+            if node.rdev:
+                assert os.makedev(member.devmajor, member.devminor) == node.rdev, ("device", path)
+            prefix = "SCHILY.xattr."
+            xattrs = {key.removeprefix(prefix): os.fsencode(value)
+                      for key, value in member.pax_headers.items() if key.startswith(prefix)}
+            assert xattrs == node.xattrs, ("xattrs", path, xattrs, node.xattrs)
+        os.remove(exported)
+
     def compare_with_kernel(self, model, mount_point, sample):
         run("mount", "-o", "loop,ro", self.path, mount_point)
         try:
@@ -325,6 +367,7 @@ class Suite:
         run(self.tool, "populate", image.path, str(size), *layers)
         image.check()
         image.compare_with_debugfs(model, sample)
+        image.compare_with_reader(model, self.tool)
         if self.can_mount:
             image.compare_with_kernel(model, self.mount_point, sample)
         self.cases += 1
@@ -365,12 +408,18 @@ class Suite:
         finally:
             run("umount", self.mount_point)
         image.check()
+        # Our reader sees it before the kernel's replay as it does after.
+        assert b"needs_recovery" in run("dumpe2fs", "-h", killed.path)
+        run(self.tool, "export", killed.path, self.path("before.tar"))
         run("mount", "-o", "loop", killed.path, self.mount_point)
         try:
             assert len(os.listdir(self.mount_point)) == 3001
         finally:
             run("umount", self.mount_point)
         killed.check()
+        run(self.tool, "export", killed.path, self.path("after.tar"))
+        with open(self.path("before.tar"), "rb") as before, open(self.path("after.tar"), "rb") as after:
+            assert before.read() == after.read(), "the journal was read unlike the kernel reads it"
         os.remove(killed.path)
 
     def every_kind(self):
