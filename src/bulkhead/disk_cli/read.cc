@@ -87,12 +87,17 @@ Result<std::string> long_line(ext4::Image& image, const ext4::Inode& inode, std:
   return line + "\n";
 }
 
-/// Fills `to` with the parts of `file` that are not holes.
-Result<> copy_parts(ext4::FileReader& file, int to) {
+/// Fills `to` with the parts of `file` that are not holes. Errors: Corrupt when they are more than
+/// the image, which a small hostile one could fill the host's disk with.
+Result<> copy_parts(ext4::FileReader& file, std::uint64_t image_bytes, int to) {
   std::vector<std::byte> buffer(kBuffer);
   for (std::uint64_t at = 0; at < file.size();) {
     const ext4::FilePart part = BH_TRY(file.part(at));
     const std::uint64_t end = at + part.length;
+    if (!part.is_hole && part.length > image_bytes) {
+      return fail(ErrorCode::Corrupt, "the file has more blocks than the image");
+    }
+    image_bytes -= part.is_hole ? 0 : part.length;
     while (!part.is_hole && at < end) {
       const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(kBuffer, end - at));
       BH_TRY(file.read(at, MutableBytes(buffer).first(size)));
@@ -160,7 +165,8 @@ Result<> copy_out(const std::string& path_of_disk, const std::string& path, cons
     return fail(ErrorCode::Invalid, "disk cp: {}: not a regular file; use `bulkhead disk cat`",
                 quote(target));
   }
-  return copy_parts(file, opened->get()).context(quote(target));
+  const ext4::Layout& layout = disk.image().layout();
+  return copy_parts(file, layout.blocks * layout.block_size, opened->get()).context(quote(target));
 }
 
 Result<> export_tar(const std::string& path_of_disk, const std::string& path,

@@ -61,7 +61,9 @@ Result<DirectoryReader> DirectoryReader::open(BlockReader& blocks, const Layout&
     BH_TRY(reader.open_inline(inode));
     return reader;
   }
-  if (inode.size == 0 || inode.size % layout.block_size != 0) {
+  // More blocks than the image has can only be some of them again and again.
+  if (inode.size == 0 || inode.size % layout.block_size != 0 ||
+      inode.size / layout.block_size > layout.blocks) {
     return reader.corrupt("size of the directory");
   }
   reader.end_block_ = inode.size / layout.block_size;

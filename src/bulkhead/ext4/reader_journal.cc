@@ -296,8 +296,10 @@ Result<> JournalReader::take_revoke(const JournalHeader& header, Bytes block, st
     } else {
       wide = std::uint64_t{narrow};
     }
-    // Transactions come in order, so the last one stays.
-    revoked_[wide] = header.sequence;
+    // Transactions come in order, so the last one stays. A block that does not exist has no copy.
+    if (wide < layout_.blocks) {
+      revoked_[wide] = header.sequence;
+    }
   }
   return {};
 }

@@ -282,6 +282,21 @@ TEST_F(ReaderTest, SurvivesRandomDamage) {
   EXPECT_THAT(visit_all(bytes_), IsOk());
 }
 
+TEST_F(ReaderTest, RefusesADirectoryOfMoreBlocksThanTheImage) {
+  file("d/f", "");
+  Image& image = open();
+  const auto group = read_group(image.blocks(), image.layout(), 0);
+  ASSERT_THAT(group, IsOk());
+  auto super = load<Superblock>(bytes_, kSuperblockOffset);
+  super.feature_ro_compat = super.feature_ro_compat & ~std::uint32_t{kRoCompatMetadataCsum};
+  store(bytes_, kSuperblockOffset, super);
+  const std::uint64_t at = group->inode_table * kBlockSize + 10 * kInodeSize;  // inode 11
+  auto record = load<InodeRecord>(bytes_, at);
+  record.size_lo = 0xfffff000U;
+  store(bytes_, at, record);
+  EXPECT_THAT(visit_all(bytes_), IsError(ErrorCode::Corrupt));
+}
+
 TEST_F(ReaderTest, RefusesWhatIsNotExt4) {
   open();
   const std::vector<std::byte> zeros(kMebibyte);
