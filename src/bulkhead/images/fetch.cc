@@ -39,7 +39,7 @@ namespace {
 
 /// An index in an index in an index is more than anybody makes.
 constexpr int kDeepestIndex = 4;
-/// Fetched and inflated at the same time. Each takes a connection, three threads and some 10 MiB.
+/// Fetched and inflated at the same time. Each takes a connection, three threads and some 6 MiB.
 constexpr std::size_t kLayersAtOnce = 3;
 /// Nested indexes that do not say what they are for are looked into, but not without end.
 constexpr int kMostIndexes = 64;

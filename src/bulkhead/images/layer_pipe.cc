@@ -28,7 +28,9 @@ namespace {
 
 constexpr std::size_t kInflatedBytes = std::size_t{1} << 20U;
 /// What a layer whose turn has not come may have ready.
-constexpr std::size_t kHashedBytes = std::size_t{8} << 20U;
+constexpr std::size_t kHashedBytes = std::size_t{4} << 20U;
+/// The same beside a decoder that may have taken 128 MiB.
+constexpr std::size_t kHashedBytesBesideHeavy = std::size_t{1} << 20U;
 constexpr std::size_t kReadBytes = std::size_t{256} << 10U;
 
 /// Whether a decoder may take tens of megabytes.
@@ -176,6 +178,7 @@ Result<> LayerPipe::inflate_all() {
   const archive::Compression compression =
       archive::detect_compression(BH_TRY(peeking.peek(archive::kMagicBytes)));
   if (is_heavy(compression)) {
+    hashed_.set_limit(kHashedBytesBesideHeavy);
     wait_for_turn();
   }
   const std::unique_ptr<archive::Reader> inflater = BH_TRY(

@@ -35,6 +35,11 @@ bool PieceQueue::push(Bytes piece) {
   return true;
 }
 
+void PieceQueue::set_limit(std::size_t most_bytes) {
+  const std::lock_guard lock(mutex_);
+  most_bytes_ = most_bytes;
+}
+
 void PieceQueue::finish(Result<> end) {
   {
     const std::lock_guard lock(mutex_);

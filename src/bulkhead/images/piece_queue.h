@@ -23,6 +23,9 @@ class PieceQueue final : public archive::Reader {
   /// Copies the piece, when there is room for it. False: nobody reads any more.
   bool push(Bytes piece);
 
+  /// From now on.
+  void set_limit(std::size_t most_bytes);
+
   /// After the last piece: how the stream ends.
   void finish(Result<> end);
 
@@ -33,10 +36,10 @@ class PieceQueue final : public archive::Reader {
   Result<Bytes> next() override;
 
  private:
-  std::size_t most_bytes_;
   std::mutex mutex_;
   std::condition_variable changed_;
   // Guarded by the mutex.
+  std::size_t most_bytes_;
   std::deque<std::vector<std::byte>> full_;
   std::vector<std::vector<std::byte>> empty_;
   std::size_t bytes_ = 0;  ///< in full_
