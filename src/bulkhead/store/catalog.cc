@@ -182,6 +182,27 @@ Result<> Catalog::remove(const std::vector<std::string>& references) {
   return std::move(transaction).commit();
 }
 
+Result<std::vector<ImageRecord>> Catalog::remove_unchanged(
+    const std::vector<ImageRecord>& records) {
+  db::Transaction transaction = BH_TRY(db::Transaction::begin(database_));
+  db::Statement statement =
+      BH_TRY(database_.prepare("DELETE FROM image WHERE reference = ?1 AND target_digest = ?2 AND "
+                               "config = ?3"));
+  std::vector<ImageRecord> removed;
+  for (const ImageRecord& record : records) {
+    statement.bind(1, record.reference)
+        .bind(2, record.target.digest.text())
+        .bind(3, record.config.text());
+    BH_TRY(statement.run());
+    if (database_.changes() > 0) {
+      removed.push_back(record);
+    }
+  }
+  BH_TRY(mark_garbage(database_));
+  BH_TRY(std::move(transaction).commit());
+  return removed;
+}
+
 Result<bool> Catalog::has_garbage() {
   db::Statement statement = BH_TRY(database_.prepare("SELECT 1 FROM garbage"));
   return statement.step();

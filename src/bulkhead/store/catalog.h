@@ -42,6 +42,9 @@ class Catalog {
   /// Removes references in one transaction; content that only they reached becomes garbage.
   Result<> remove(const std::vector<std::string>& references);
 
+  /// The same, but only those that still name these images. Returns what was removed.
+  Result<std::vector<ImageRecord>> remove_unchanged(const std::vector<ImageRecord>& records);
+
   /// Whether something was moved or removed since the last collection.
   Result<bool> has_garbage();
 

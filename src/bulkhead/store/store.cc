@@ -246,16 +246,17 @@ Result<Removal> Store::prune(PruneMode mode) {
     for (const ImageRecord& record : BH_TRY(used_records())) {
       used.insert(record.config.text());
     }
+    std::vector<ImageRecord> unused = BH_TRY(catalog_->list());
+    std::erase_if(unused,
+                  [&](const ImageRecord& record) { return used.contains(record.config.text()); });
     std::set<std::string> deleted;
-    for (const ImageRecord& record : BH_TRY(catalog_->list())) {
-      if (!used.contains(record.config.text())) {
-        removal.untagged.push_back(record.reference);
-        if (deleted.insert(record.config.text()).second) {
-          removal.deleted.push_back(record.config);
-        }
+    // A name that was pulled anew meanwhile stays.
+    for (const ImageRecord& record : BH_TRY(catalog_->remove_unchanged(unused))) {
+      removal.untagged.push_back(record.reference);
+      if (deleted.insert(record.config.text()).second) {
+        removal.deleted.push_back(record.config);
       }
     }
-    BH_TRY(catalog_->remove(removal.untagged));
   }
   removal.freed_bytes = BH_TRY(collect());
   return removal;

@@ -385,6 +385,21 @@ TEST_F(StoreTest, PrunesWhatNoContainerUses) {
   EXPECT_THAT(store.list(), IsOkAnd(SizeIs(1)));
 }
 
+TEST_F(StoreTest, PruningLeavesANameThatMovedMeanwhile) {
+  Store store = open();
+  ASSERT_THAT(add(store, kAlpine, "a"), IsOk());
+  ASSERT_THAT(add(store, "docker.io/library/b:1", "b"), IsOk());
+  const std::vector<ImageRecord> seen = *store.list();
+  ASSERT_THAT(add(store, kAlpine, "c"), IsOk());
+  auto catalog = Catalog::open(paths_.images_database());
+  ASSERT_THAT(catalog, IsOk());
+  const auto removed = catalog->remove_unchanged(seen);
+  ASSERT_THAT(removed, IsOk());
+  ASSERT_THAT(*removed, SizeIs(1));
+  EXPECT_EQ(removed->front().reference, "docker.io/library/b:1");
+  EXPECT_EQ(store.find("alpine").value().value().record.config, digest("c2"));
+}
+
 TEST_F(StoreTest, PruneTakesWhatNothingNames) {
   Store store = open();
   ASSERT_THAT(add(store, kAlpine, "a"), IsOk());
