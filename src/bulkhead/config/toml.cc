@@ -75,11 +75,24 @@ json::Value value_of(const toml::node& node) {
   });
 }
 
+/// toml++ 3.3 holds for unreachable what other letters than ASCII's reach outside strings and
+/// comments. They are taken where they cannot do that: in lines that are a comment.
+bool is_plain(std::string_view line) {
+  const std::size_t begin = line.find_first_not_of(" \t");
+  return (begin != std::string_view::npos && line[begin] == '#') ||
+         std::ranges::all_of(line, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+}
+
 }  // namespace
 
 Result<json::Value> parse_toml(std::string_view text, std::string_view what) {
   if (text.size() > kLargestText) {
     return fail(ErrorCode::ResourceExhausted, "{}: more than {} bytes", what, kLargestText);
+  }
+  if (!std::ranges::all_of(split(text, '\n'), is_plain)) {
+    return fail(ErrorCode::Invalid,
+                "{}: letters beyond ASCII are taken in comment lines only (\\u00e9 in strings)",
+                what);
   }
   const toml::parse_result result = toml::parse(text);
   if (!result) {

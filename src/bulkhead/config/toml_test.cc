@@ -22,6 +22,11 @@ TEST(Toml, KeepsTheOrderOfTheText) {
                                  R"("https://a":{"list":[[1,2.5],["y"]],"day":"2026-01-02"}}})");
 }
 
+TEST(Toml, TakesOtherLettersInCommentLines) {
+  EXPECT_THAT(parse_toml("  # \xc3\xa9\na = \"\\u00e9\"\n", "t"), IsOk());
+  EXPECT_THAT(parse_toml("\xef\xbb\x93 = 1\n", "t"), IsError(ErrorCode::Invalid));
+}
+
 TEST(Toml, SaysWhereAnErrorIs) {
   const auto value = parse_toml("a = 1\nb = [1,\n", "hosts.toml");
   ASSERT_THAT(value, IsError(ErrorCode::Invalid));
