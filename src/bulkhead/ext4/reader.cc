@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -204,7 +205,7 @@ Result<std::string> Image::read_link(const Inode& link) {
     Inode as_file = link;
     as_file.mode = kModeFile;
     FileReader reader = BH_TRY(open_file(as_file));
-    BH_TRY(reader.read(0, buffer));
+    std::ignore = BH_TRY(reader.read(0, buffer));
   }
   if (target.find('\0') != std::string::npos) {
     return corrupt("NUL in the symbolic link");
