@@ -44,12 +44,12 @@ Result<Disk> Disk::open(const std::string& path) {
 
 std::string printable(std::string_view text) {
   std::string out;
-  for (std::size_t at = 0; at < text.size(); ++at) {
-    const auto byte = static_cast<unsigned char>(text[at]);
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
     if (byte < 0x20 || byte >= 0x7f || byte == '\\') {
       out += fmt::format("\\{:03o}", byte);
     } else {
-      out += text[at];
+      out += c;
     }
   }
   return out;

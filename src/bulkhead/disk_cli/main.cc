@@ -1,5 +1,6 @@
 #include <csignal>
 #include <cstdlib>
+#include <string>
 #include <string_view>
 #include <tuple>
 #include <variant>
