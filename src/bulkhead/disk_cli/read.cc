@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -24,6 +25,8 @@
 #include "bulkhead/disk_cli/disk.h"
 #include "bulkhead/ext4/checker.h"
 #include "bulkhead/ext4/reader.h"
+#include "bulkhead/ext4/reader_inode.h"
+#include "bulkhead/ext4/reader_layout.h"
 #include "bulkhead/ext4/tar_exporter.h"
 #include "bulkhead/os/file_info.h"
 #include "bulkhead/os/file_space.h"
@@ -100,7 +103,7 @@ Result<> copy_parts(ext4::FileReader& file, std::uint64_t image_bytes, int to) {
     image_bytes -= part.is_hole ? 0 : part.length;
     while (!part.is_hole && at < end) {
       const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(kBuffer, end - at));
-      BH_TRY(file.read(at, MutableBytes(buffer).first(size)));
+      std::ignore = BH_TRY(file.read(at, MutableBytes(buffer).first(size)));
       BH_TRY(os::pwrite_all(to, Bytes(buffer).first(size), at));
       at += size;
     }

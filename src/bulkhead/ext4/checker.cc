@@ -9,6 +9,9 @@
 #include "bulkhead/ext4/crc32c.h"
 #include "bulkhead/ext4/on_disk.h"
 #include "bulkhead/ext4/reader.h"
+#include "bulkhead/ext4/reader_blocks.h"
+#include "bulkhead/ext4/reader_inode.h"
+#include "bulkhead/ext4/reader_layout.h"
 #include "bulkhead/ext4/tar_exporter.h"
 
 namespace bulkhead::ext4 {

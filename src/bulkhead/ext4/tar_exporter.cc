@@ -19,6 +19,8 @@
 #include "bulkhead/ext4/formatter.h"
 #include "bulkhead/ext4/on_disk.h"
 #include "bulkhead/ext4/reader.h"
+#include "bulkhead/ext4/reader_inode.h"
+#include "bulkhead/ext4/reader_xattr.h"
 
 namespace bulkhead::ext4 {
 namespace {
