@@ -4,13 +4,12 @@
 #include <string>
 #include <utility>
 #include <variant>
-#include <vector>
 
 #include <CLI/CLI.hpp>
 
-#include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/disk_cli/commands.h"
+#include "bulkhead/program/parse.h"
 
 // CLI11 is in this file alone; it throws, and is slow to compile.
 
@@ -51,13 +50,9 @@ class CommandLine {
   }
 
   Result<std::variant<Command, Help>> parse(int argc, const char* const* argv) {
-    try {
-      app_.parse(argc, argv);
-    } catch (const CLI::CallForHelp&) {
-      const std::vector<CLI::App*> chosen = app_.get_subcommands();
-      return Help{chosen.empty() ? app_.help() : chosen.front()->help()};
-    } catch (const CLI::ParseError& error) {
-      return fail(ErrorCode::Invalid, "disk: {} (see `bulkhead disk --help`)", error.what());
+    auto help = BH_TRY(program::parse(app_, argc, argv, "bulkhead disk").context("disk"));
+    if (help) {
+      return *std::move(help);
     }
     return std::move(command_);
   }

@@ -1,19 +1,16 @@
 #pragma once
 
 #include <functional>
-#include <string>
 #include <variant>
 
 #include "bulkhead/base/result.h"
+#include "bulkhead/program/parse.h"
 
 namespace bulkhead::disk_cli {
 
 using Command = std::move_only_function<Result<>()>;
 
-/// What was asked for instead of a command: help text, for standard output.
-struct Help {
-  std::string text;
-};
+using program::Help;
 
 /// Errors: Invalid, with a message for people.
 Result<std::variant<Command, Help>> parse_command_line(int argc, const char* const* argv);

@@ -40,7 +40,4 @@ Result<> export_tar(const std::string& disk, const std::string& path, const std:
 
 Result<> check(const std::string& disk);
 
-/// Writes all of it to standard output. Errors: Io.
-Result<> print(std::string_view text);
-
 }  // namespace bulkhead::disk_cli

@@ -33,6 +33,7 @@
 #include "bulkhead/os/io.h"
 #include "bulkhead/os/terminal.h"
 #include "bulkhead/os/unique_fd.h"
+#include "bulkhead/program/run.h"
 
 namespace bulkhead::disk_cli {
 namespace {
@@ -114,10 +115,6 @@ Result<> copy_parts(ext4::FileReader& file, std::uint64_t image_bytes, int to) {
 
 }  // namespace
 
-Result<> print(std::string_view text) {
-  return os::write_all(STDOUT_FILENO, as_bytes(text)).context("standard output");
-}
-
 Result<> list(const std::string& path_of_disk, const std::string& path, ListForm form) {
   Disk disk = BH_TRY(Disk::open(path_of_disk));
   ext4::Image& image = disk.image();
@@ -135,7 +132,7 @@ Result<> list(const std::string& path_of_disk, const std::string& path, ListForm
     const ext4::Inode inode = BH_TRY(image.inode(entry.inode));
     text += BH_TRY(long_line(image, inode, entry.name));
   }
-  return print(text);
+  return program::print(text);
 }
 
 Result<> cat(const std::string& path_of_disk, const std::string& path) {
@@ -144,7 +141,7 @@ Result<> cat(const std::string& path_of_disk, const std::string& path) {
   std::vector<std::byte> buffer(kBuffer);
   for (std::uint64_t at = 0; at < file.size();) {
     const std::size_t size = BH_TRY(file.read(at, buffer));
-    BH_TRY(print(as_text(Bytes(buffer).first(size))));
+    BH_TRY(program::print(as_text(Bytes(buffer).first(size))));
     at += size;
   }
   return {};
@@ -201,9 +198,9 @@ Result<> check(const std::string& path) {
     return std::move(result).error().context(quote(path));
   }
   const ext4::Layout& layout = disk.image().layout();
-  return print(fmt::format("{}: {} entries, {} of contents, {} blocks of {} bytes: nothing wrong\n",
-                           printable(path), result->entries, format_size(result->content_bytes),
-                           layout.blocks, layout.block_size));
+  return program::print(fmt::format(
+      "{}: {} entries, {} of contents, {} blocks of {} bytes: nothing wrong\n", printable(path),
+      result->entries, format_size(result->content_bytes), layout.blocks, layout.block_size));
 }
 
 }  // namespace bulkhead::disk_cli

@@ -8,10 +8,10 @@
 
 #include <CLI/CLI.hpp>
 
-#include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/image_cli/commands.h"
 #include "bulkhead/images/verify.h"
+#include "bulkhead/program/parse.h"
 #include "bulkhead/store/store.h"
 
 // CLI11 is in this file alone; it throws, and is slow to compile.
@@ -56,13 +56,9 @@ class CommandLine {
   }
 
   Result<std::variant<Command, Help>> parse(int argc, const char* const* argv) {
-    try {
-      app_.parse(argc, argv);
-    } catch (const CLI::CallForHelp&) {
-      const std::vector<CLI::App*> chosen = app_.get_subcommands();
-      return Help{chosen.empty() ? app_.help() : chosen.front()->help()};
-    } catch (const CLI::ParseError& error) {
-      return fail(ErrorCode::Invalid, "image: {} (see `bulkhead image --help`)", error.what());
+    auto help = BH_TRY(program::parse(app_, argc, argv, "bulkhead image").context("image"));
+    if (help) {
+      return *std::move(help);
     }
     return std::move(command_);
   }

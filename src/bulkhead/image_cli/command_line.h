@@ -1,20 +1,17 @@
 #pragma once
 
 #include <functional>
-#include <string>
 #include <variant>
 
 #include "bulkhead/base/result.h"
+#include "bulkhead/program/parse.h"
 #include "bulkhead/store/store.h"
 
 namespace bulkhead::image_cli {
 
 using Command = std::move_only_function<Result<>(store::Store&)>;
 
-/// What was asked for instead of a command: help text, for standard output.
-struct Help {
-  std::string text;
-};
+using program::Help;
 
 /// Errors: Invalid, with a message for people.
 Result<std::variant<Command, Help>> parse_command_line(int argc, const char* const* argv);

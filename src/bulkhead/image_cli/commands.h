@@ -128,7 +128,4 @@ Result<images::FetchOptions> fetch_options(const PlatformChoice& choice);
 /// "Untagged: …" and "Deleted: …", a line each.
 std::string removal_text(const store::Removal& removal);
 
-/// Writes all of it to standard output. Errors: Io.
-Result<> print(std::string_view text);
-
 }  // namespace bulkhead::image_cli

@@ -12,6 +12,7 @@
 #include "bulkhead/json/write.h"
 #include "bulkhead/oci/image_config.h"
 #include "bulkhead/oci/reference.h"
+#include "bulkhead/program/run.h"
 #include "bulkhead/store/image_record.h"
 #include "bulkhead/store/store.h"
 
@@ -98,7 +99,7 @@ Result<> inspect(store::Store& store, const std::vector<std::string>& images) {
     }
     array.push_back(image_value(*image, tags));
   }
-  BH_TRY(print(json::write(array, json::Style::Pretty)));
+  BH_TRY(program::print(json::write(array, json::Style::Pretty)));
   if (failure) {
     return *std::move(failure);
   }

@@ -1,4 +1,3 @@
-#include <unistd.h>
 
 #include <chrono>
 #include <set>
@@ -7,7 +6,6 @@
 #include <utility>
 #include <vector>
 
-#include "bulkhead/base/bytes.h"
 #include "bulkhead/base/clock.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/table.h"
@@ -16,7 +14,7 @@
 #include "bulkhead/json/value.h"
 #include "bulkhead/json/write.h"
 #include "bulkhead/oci/reference.h"
-#include "bulkhead/os/io.h"
+#include "bulkhead/program/run.h"
 #include "bulkhead/store/image_record.h"
 #include "bulkhead/store/store.h"
 
@@ -89,12 +87,8 @@ std::string format_list(const std::vector<store::ImageRecord>& images, ListForma
   return table.text();
 }
 
-Result<> print(std::string_view text) {
-  return os::write_all(STDOUT_FILENO, as_bytes(text)).context("standard output");
-}
-
 Result<> list(store::Store& store, ListFormat format) {
-  return print(format_list(BH_TRY(store.list()), format, wall_now()));
+  return program::print(format_list(BH_TRY(store.list()), format, wall_now()));
 }
 
 }  // namespace bulkhead::image_cli

@@ -10,6 +10,7 @@
 #include "bulkhead/images/fetch.h"
 #include "bulkhead/images/progress.h"
 #include "bulkhead/oci/reference.h"
+#include "bulkhead/program/run.h"
 #include "bulkhead/store/image_record.h"
 #include "bulkhead/store/store.h"
 
@@ -22,7 +23,8 @@ Result<> load(store::Store& store, const LoadOptions& options) {
   const std::vector<store::ImageRecord> records = BH_TRY(images::load(store, options.path, fetch));
   for (const store::ImageRecord& record : records) {
     const auto reference = oci::Reference::parse(record.reference);
-    BH_TRY(print("Loaded image: " + (reference ? reference->familiar() : record.reference) + "\n"));
+    BH_TRY(program::print(
+        "Loaded image: " + (reference ? reference->familiar() : record.reference) + "\n"));
   }
   return {};
 }
@@ -32,7 +34,7 @@ Result<> import_image(store::Store& store, const ImportOptions& options) {
   const images::FetchOptions fetch = BH_TRY(fetch_options(options.platform));
   const store::ImageRecord record =
       BH_TRY(images::import_tar(store, options.path, reference, fetch));
-  return print(record.config.text() + "\n");
+  return program::print(record.config.text() + "\n");
 }
 
 }  // namespace bulkhead::image_cli

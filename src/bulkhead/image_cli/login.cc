@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -21,6 +20,7 @@
 #include "bulkhead/oci/reference.h"
 #include "bulkhead/os/io.h"
 #include "bulkhead/os/terminal.h"
+#include "bulkhead/program/run.h"
 #include "bulkhead/registry/client.h"
 #include "bulkhead/registry/credentials.h"
 
@@ -138,15 +138,15 @@ Result<> login(const LoginOptions& options) {
   BH_TRY(client->ping().context("login"));
   auto store = registry::CredentialStore::from_environment();
   const std::string place = BH_TRY(store.put(reference.registry(), credentials).context("login"));
-  return print("Login to " + reference.registry() + " succeeded; kept in " + place + "\n");
+  return program::print("Login to " + reference.registry() + " succeeded; kept in " + place + "\n");
 }
 
 Result<> logout(const std::string& registry) {
   const oci::Reference reference = BH_TRY(any_reference(registry));
   auto store = registry::CredentialStore::from_environment();
   const bool is_removed = BH_TRY(store.remove(reference.registry()).context("logout"));
-  return print((is_removed ? "Removed login credentials for " : "Not logged in to ") +
-               reference.registry() + "\n");
+  return program::print((is_removed ? "Removed login credentials for " : "Not logged in to ") +
+                        reference.registry() + "\n");
 }
 
 Result<> list_logins(ListFormat format) {
@@ -161,20 +161,20 @@ Result<> list_logins(ListFormat format) {
       value.set("source", login.place);
       array.push_back(std::move(value));
     }
-    return print(json::write(array, json::Style::Pretty));
+    return program::print(json::write(array, json::Style::Pretty));
   }
   if (format == ListFormat::Ids) {
     std::string text;
     for (const registry::Login& login : logins) {
       text += login.registry + "\n";
     }
-    return print(text);
+    return program::print(text);
   }
   Table table({"REGISTRY", "USERNAME", "SOURCE"});
   for (const registry::Login& login : logins) {
     table.add({login.registry, login.user, login.place});
   }
-  return print(table.text());
+  return program::print(table.text());
 }
 
 }  // namespace bulkhead::image_cli

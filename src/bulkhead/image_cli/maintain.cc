@@ -2,14 +2,13 @@
 #include <tuple>
 #include <vector>
 
-#include "bulkhead/base/digest.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/text.h"
 #include "bulkhead/image_cli/commands.h"
 #include "bulkhead/images/verify.h"
 #include "bulkhead/oci/reference.h"
-#include "bulkhead/store/image_record.h"
+#include "bulkhead/program/run.h"
 #include "bulkhead/store/store.h"
 
 namespace bulkhead::image_cli {
@@ -26,15 +25,15 @@ Result<> untag(store::Store& store, const std::vector<std::string>& names) {
   for (const std::string& name : names) {
     const oci::Reference reference = BH_TRY(oci::Reference::parse(name));
     std::ignore = BH_TRY(store.untag(reference));
-    BH_TRY(print("Untagged: " + reference.familiar() + "\n"));
+    BH_TRY(program::print("Untagged: " + reference.familiar() + "\n"));
   }
   return {};
 }
 
 Result<> prune(store::Store& store, store::PruneMode mode) {
   const store::Removal removal = BH_TRY(store.prune(mode));
-  return print(removal_text(removal) +
-               "Total reclaimed space: " + format_size(removal.freed_bytes) + "\n");
+  return program::print(removal_text(removal) +
+                        "Total reclaimed space: " + format_size(removal.freed_bytes) + "\n");
 }
 
 Result<> verify_store(store::Store& store, images::VerifyMode mode) {
@@ -45,7 +44,7 @@ Result<> verify_store(store::Store& store, images::VerifyMode mode) {
   }
   text += "Verified: " + std::to_string(report.blobs) + " blobs, " + std::to_string(report.roots) +
           " roots, " + format_size(report.bytes) + "\n";
-  BH_TRY(print(text));
+  BH_TRY(program::print(text));
   if (report.damage.empty()) {
     return {};
   }

@@ -6,6 +6,7 @@
 #include "bulkhead/images/fetch.h"
 #include "bulkhead/images/progress.h"
 #include "bulkhead/oci/reference.h"
+#include "bulkhead/program/run.h"
 #include "bulkhead/registry/client.h"
 #include "bulkhead/registry/source.h"
 #include "bulkhead/store/image_record.h"
@@ -24,9 +25,10 @@ Result<> pull(store::Store& store, const PullOptions& options) {
   const store::ImageRecord record =
       BH_TRY(images::fetch(store, *source, reference, fetch).context("pull"));
   if (options.verbosity == Verbosity::Quiet) {
-    return print(record.config.text() + "\n");
+    return program::print(record.config.text() + "\n");
   }
-  return print("Digest: " + record.target.digest.text() + "\n" + reference.familiar() + "\n");
+  return program::print("Digest: " + record.target.digest.text() + "\n" + reference.familiar() +
+                        "\n");
 }
 
 }  // namespace bulkhead::image_cli

@@ -18,6 +18,7 @@
 #include "bulkhead/oci/platform.h"
 #include "bulkhead/oci/reference.h"
 #include "bulkhead/os/io.h"
+#include "bulkhead/program/run.h"
 #include "bulkhead/registry/client.h"
 #include "bulkhead/store/store.h"
 
@@ -78,9 +79,9 @@ Result<> push(store::Store& store, const PushOptions& options) {
   const oci::Descriptor top =
       BH_TRY(images::push(store, options.image, *client, push).context("push"));
   if (options.verbosity == Verbosity::Quiet) {
-    return print(top.digest.text() + "\n");
+    return program::print(top.digest.text() + "\n");
   }
-  return print("Digest: " + top.digest.text() + "\n" + destination.familiar() + "\n");
+  return program::print("Digest: " + top.digest.text() + "\n" + destination.familiar() + "\n");
 }
 
 }  // namespace bulkhead::image_cli

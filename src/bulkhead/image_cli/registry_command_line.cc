@@ -7,11 +7,12 @@
 #include <variant>
 
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
 
-#include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/image_cli/command_line.h"
 #include "bulkhead/image_cli/commands.h"
+#include "bulkhead/program/parse.h"
 
 namespace bulkhead::image_cli {
 namespace {
@@ -39,17 +40,10 @@ class RegistryCommandLine {
   }
 
   Result<std::variant<RegistryCommand, Help>> parse(int argc, const char* const* argv) {
-    try {
-      app_.parse(argc, argv);
-    } catch (const CLI::CallForHelp&) {
-      const CLI::App* chosen = &app_;
-      while (!chosen->get_subcommands().empty()) {
-        chosen = chosen->get_subcommands().front();
-      }
-      return Help{chosen->help()};
-    } catch (const CLI::ParseError& error) {
-      return fail(ErrorCode::Invalid, "{} (see `bulkhead {} --help`)", error.what(),
-                  argc > 1 ? argv[1] : "registry");
+    const std::string_view word = argc > 1 ? argv[1] : "registry";
+    auto help = BH_TRY(program::parse(app_, argc, argv, fmt::format("bulkhead {}", word)));
+    if (help) {
+      return *std::move(help);
     }
     return std::move(command_);
   }

@@ -9,6 +9,7 @@
 #include "bulkhead/base/result.h"
 #include "bulkhead/image_cli/commands.h"
 #include "bulkhead/oci/reference.h"
+#include "bulkhead/program/run.h"
 #include "bulkhead/store/store.h"
 
 namespace bulkhead::image_cli {
@@ -42,7 +43,7 @@ Result<> remove(store::Store& store, const std::vector<std::string>& images,
       }
       continue;
     }
-    BH_TRY(print(removal_text(*removal)));
+    BH_TRY(program::print(removal_text(*removal)));
   }
   if (failure) {
     return *std::move(failure);

@@ -39,9 +39,6 @@ namespace bulkhead::images {
 namespace {
 
 constexpr int kDeepestIndex = 4;
-/// The annotation of an attestation that says which manifest it is about.
-/// Source: docker buildx, attestation storage.
-constexpr const char* kAttestedDigest = "vnd.docker.reference.digest";
 
 struct NamedDocument {
   oci::Descriptor descriptor;
@@ -89,10 +86,6 @@ class Planner {
   }
 
  private:
-  [[nodiscard]] bool has(const Digest& digest) const {
-    return os::path_exists(store_.layout().blob(digest));
-  }
-
   Result<std::string> read(const oci::Descriptor& descriptor) const {
     std::string content = BH_TRY(store_.read_blob(descriptor.digest, oci::kLargestDocument));
     const Digest digest = BH_TRY(hash::digest_of(as_bytes(content), descriptor.digest.algorithm()));
@@ -105,7 +98,7 @@ class Planner {
 
   /// The entries of the index that go, in its order.
   Result<std::vector<oci::Descriptor>> chosen(const oci::Index& index) const {
-    const auto is_here = [&](const oci::Descriptor& one) { return has(one.digest); };
+    const auto is_here = [&](const oci::Descriptor& one) { return store_.has_blob(one.digest); };
     const bool is_complete = std::ranges::all_of(index.manifests, is_here);
     if (options_.platforms.empty() && !options_.all_platforms && is_complete) {
       return index.manifests;
@@ -113,7 +106,7 @@ class Planner {
     std::vector<Digest> wanted;
     for (const oci::Platform& platform : options_.platforms) {
       const oci::Descriptor one = BH_TRY(oci::select_platform(index, platform));
-      if (!has(one.digest)) {
+      if (!store_.has_blob(one.digest)) {
         return fail(ErrorCode::NotFound, "platform {} was not pulled", platform.text());
       }
       wanted.push_back(one.digest);
@@ -123,13 +116,13 @@ class Planner {
     }
     std::vector<oci::Descriptor> entries;
     for (const oci::Descriptor& entry : index.manifests) {
-      const auto about = entry.annotations.find(kAttestedDigest);
+      const auto about = entry.annotations.find(std::string(oci::kAttestedDigest));
       const bool is_wanted =
           options_.all_platforms || std::ranges::any_of(wanted, [&](const Digest& digest) {
             return entry.digest == digest ||
                    (about != entry.annotations.end() && about->second == digest.text());
           });
-      if (is_wanted && has(entry.digest)) {
+      if (is_wanted && store_.has_blob(entry.digest)) {
         entries.push_back(entry);
       }
     }
@@ -169,7 +162,7 @@ class Planner {
   }
 
   Result<> add_blob(const oci::Descriptor& blob) {
-    if (has(blob.digest)) {
+    if (store_.has_blob(blob.digest)) {
       plan_.blobs.emplace(blob.digest, blob);
       return {};
     }
@@ -210,6 +203,7 @@ class Pusher {
   Result<> send_blobs(const Plan& plan) {
     sources_ = BH_TRY(mount_sources());
     std::vector<const oci::Descriptor*> queue;
+    queue.reserve(plan.blobs.size());
     for (const auto& [digest, descriptor] : plan.blobs) {
       queue.push_back(&descriptor);
     }

@@ -1,0 +1,29 @@
+#include "bulkhead/program/parse.h"
+
+#include <optional>
+#include <string_view>
+
+#include <CLI/CLI.hpp>
+
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/result.h"
+
+namespace bulkhead::program {
+
+Result<std::optional<Help>> parse(CLI::App& app, int argc, const char* const* argv,
+                                  std::string_view command) {
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    const CLI::App* chosen = &app;
+    while (!chosen->get_subcommands().empty()) {
+      chosen = chosen->get_subcommands().front();
+    }
+    return Help{chosen->help()};
+  } catch (const CLI::ParseError& error) {
+    return fail(ErrorCode::Invalid, "{} (see `{} --help`)", error.what(), command);
+  }
+  return std::nullopt;
+}
+
+}  // namespace bulkhead::program
