@@ -40,13 +40,8 @@ namespace {
 
 constexpr std::size_t kBuffer = std::size_t{1} << 20U;
 
-Result<ext4::Inode> find(Disk& disk, const std::string& path,
-                         ext4::LastLink last = ext4::LastLink::Follow) {
-  return disk.image().resolve(path, last);
-}
-
 Result<ext4::FileReader> open_regular(Disk& disk, const std::string& path) {
-  const ext4::Inode inode = BH_TRY(find(disk, path));
+  const ext4::Inode inode = BH_TRY(disk.image().resolve(path));
   if (inode.is_directory()) {
     return fail(ErrorCode::Invalid, "{}: a directory: use `bulkhead disk export DISK {} | tar -x`",
                 quote(path), printable(path));
@@ -118,7 +113,7 @@ Result<> copy_parts(ext4::FileReader& file, std::uint64_t image_bytes, int to) {
 Result<> list(const std::string& path_of_disk, const std::string& path, ListForm form) {
   Disk disk = BH_TRY(Disk::open(path_of_disk));
   ext4::Image& image = disk.image();
-  const ext4::Inode top = BH_TRY(find(disk, path));
+  const ext4::Inode top = BH_TRY(disk.image().resolve(path));
   std::vector<ext4::NamedEntry> entries = {{.name = path, .inode = top.number}};
   if (top.is_directory()) {
     entries = BH_TRY(image.list(top));
@@ -176,7 +171,7 @@ Result<> export_tar(const std::string& path_of_disk, const std::string& path,
                 "disk export: standard output is a terminal: give --output FILE, or a pipe");
   }
   Disk disk = BH_TRY(Disk::open(path_of_disk));
-  const ext4::Inode top = BH_TRY(find(disk, path));
+  const ext4::Inode top = BH_TRY(disk.image().resolve(path));
   std::optional<os::UniqueFd> file;
   if (to != "-") {
     file = BH_TRY(os::open_file(to, O_WRONLY | O_CREAT | O_TRUNC, 0644));

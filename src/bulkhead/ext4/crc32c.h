@@ -6,6 +6,9 @@
 
 namespace bulkhead::ext4 {
 
+/// Where ext4 begins when nothing goes before.
+inline constexpr std::uint32_t kChecksumStart = 0xffffffff;
+
 /// CRC-32C (Castagnoli) as ext4 uses it: no inversion at the beginning or the end. Chains: the
 /// result is the seed of what follows.
 std::uint32_t crc32c(std::uint32_t seed, Bytes data);

@@ -96,8 +96,7 @@ struct RootInfo {
 static_assert(sizeof(RootInfo) == 8 && alignof(RootInfo) == 1);
 
 constexpr std::size_t kDotSize = 12;  // of "." and of ".." with its name
-constexpr std::size_t kRootEntriesAt = 2 * kDotSize + sizeof(RootInfo);
-constexpr std::size_t kNodeEntriesAt = sizeof(DirectoryEntryHead);
+static_assert(kRootEntriesAt == 2 * kDotSize + sizeof(RootInfo));
 constexpr std::size_t kTailAt = kBlockSize - sizeof(IndexTail);
 constexpr std::size_t kRootLimit = (kTailAt - kRootEntriesAt) / sizeof(IndexEntry);
 constexpr std::size_t kNodeLimit = (kTailAt - kNodeEntriesAt) / sizeof(IndexEntry);

@@ -29,7 +29,6 @@
 namespace bulkhead::ext4 {
 namespace {
 
-constexpr std::uint32_t kAllOnes = 0xffffffff;
 constexpr std::size_t kFastSymlinkBytes = 60;
 constexpr std::uint32_t kSectorsPerBlock = kBlockSize / 512;
 
@@ -98,7 +97,7 @@ bool needs_tree(const Node& node) {
 Result<FormatResult> ImageFinisher::run() {
   number_inodes();
   choose_uuid();
-  seed_ = crc32c(kAllOnes, uuid_);
+  seed_ = crc32c(kChecksumStart, uuid_);
   std::ranges::reverse_copy(uuid_, hash_seed_.begin());
   BH_TRY(write_directories());
   BH_TRY(write_extent_trees());
@@ -530,7 +529,7 @@ Result<> ImageFinisher::write_superblock() {
   super.clusters_per_group = kBlocksPerGroup;
   super.inodes_per_group = geometry_.inodes_per_group;
   super.max_mnt_count = std::uint16_t{0xffff};
-  super.magic = std::uint16_t{0xef53};
+  super.magic = kSuperblockMagic;
   super.state = std::uint16_t{1};   // clean
   super.errors = std::uint16_t{1};  // continue
   super.rev_level = 1U;
@@ -562,8 +561,8 @@ Result<> ImageFinisher::write_superblock() {
     super.jnl_blocks[15] = record.size_high;
     super.jnl_blocks[16] = record.size_lo;
   }
-  super.checksum =
-      crc32c(kAllOnes, object_bytes(std::as_const(super)).first(offsetof(Superblock, checksum)));
+  super.checksum = crc32c(kChecksumStart,
+                          object_bytes(std::as_const(super)).first(offsetof(Superblock, checksum)));
   std::array<std::byte, kBlockSize> block{};
   std::memcpy(block.data() + kSuperblockOffset, &super, sizeof super);
   BH_TRY(parts_.writer.write(0, block));

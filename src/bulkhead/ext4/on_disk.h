@@ -89,6 +89,8 @@ enum : std::uint32_t {
   kRoCompatMetadataCsum = 0x400,
 };
 
+inline constexpr std::uint16_t kSuperblockMagic = 0xef53;
+
 struct Superblock {
   le32 inodes_count;
   le32 blocks_count_lo;
@@ -273,6 +275,11 @@ struct DirectoryEntryHead {
 };
 
 static_assert(sizeof(DirectoryEntryHead) == 8 && alignof(DirectoryEntryHead) == 1);
+
+// Where the entries of a directory's index begin: in its root behind "." and "..", 12 bytes each,
+// and 8 bytes about the index; in its other nodes behind an entry that spans the block.
+inline constexpr std::size_t kRootEntriesAt = 32;
+inline constexpr std::size_t kNodeEntriesAt = sizeof(DirectoryEntryHead);
 
 /// Ends every directory block.
 struct DirectoryTail {

@@ -33,10 +33,6 @@ class BlockReader {
   BlockReader(Source& source, std::uint32_t block_size, std::uint64_t blocks,
               std::size_t cache_bytes);
 
-  [[nodiscard]] std::uint32_t block_size() const { return block_size_; }
-
-  [[nodiscard]] std::uint64_t blocks() const { return blocks_; }
-
   /// Errors: Corrupt for a block that does not exist; Io.
   Result<Block> block(std::uint64_t number);
 

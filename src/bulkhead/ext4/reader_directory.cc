@@ -20,8 +20,6 @@ namespace bulkhead::ext4 {
 namespace {
 
 constexpr std::size_t kLeastRecord = 12;  // a name of one byte
-constexpr std::size_t kRootEntriesAt = 32;
-constexpr std::size_t kNodeEntriesAt = sizeof(DirectoryEntryHead);
 
 /// Blocks of 64 KiB are longer than the field can say; two low bits stand for its high ones.
 std::size_t record_length(le16 field, std::uint32_t block_size) {
@@ -85,10 +83,7 @@ Result<> DirectoryReader::open_inline(const Inode& inode) {
 }
 
 Error DirectoryReader::corrupt(const char* what) const {
-  if (physical_ == 0) {
-    return fail(ErrorCode::Corrupt, "inode {}: {}", inode_, what);
-  }
-  return fail(ErrorCode::Corrupt, "inode {}, block {}: {}", inode_, physical_, what);
+  return corrupt_at(inode_, physical_, what);
 }
 
 Result<> DirectoryReader::check_index_checksum(Bytes block, std::size_t at) const {

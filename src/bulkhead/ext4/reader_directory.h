@@ -43,9 +43,6 @@ class DirectoryReader {
   /// As ".." has it.
   [[nodiscard]] std::uint32_t parent() const { return parent_; }
 
-  /// Blocks read so far.
-  [[nodiscard]] std::uint64_t blocks_read() const { return next_block_; }
-
  private:
   DirectoryReader(BlockReader& blocks, const Layout& layout, const Inode& inode);
 

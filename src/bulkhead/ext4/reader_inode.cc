@@ -128,6 +128,13 @@ bool Inode::is_file() const { return type() == kModeFile; }
 
 bool Inode::is_symlink() const { return type() == kModeSymlink; }
 
+Error corrupt_at(std::uint32_t inode, std::uint64_t block, std::string_view what) {
+  if (block == 0) {
+    return fail(ErrorCode::Corrupt, "inode {}: {}", inode, what);
+  }
+  return fail(ErrorCode::Corrupt, "inode {}, block {}: {}", inode, block, what);
+}
+
 Result<Inode> read_inode(BlockReader& blocks, const Layout& layout, std::uint32_t number) {
   if (number == 0 || number > layout.inodes) {
     return fail(ErrorCode::Corrupt, "inode {}: the file system has {}", number, layout.inodes);

@@ -4,8 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string_view>
 #include <vector>
 
+#include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/ext4/formatter.h"
 #include "bulkhead/ext4/reader_blocks.h"
@@ -40,6 +42,9 @@ struct Inode {
   [[nodiscard]] bool is_file() const;
   [[nodiscard]] bool is_symlink() const;
 };
+
+/// Corrupt. `block` 0: what the inode itself holds.
+Error corrupt_at(std::uint32_t inode, std::uint64_t block, std::string_view what);
 
 /// Errors: Corrupt, naming inode and block, for one that does not exist, is not in use or has a
 /// wrong checksum; Io.

@@ -21,7 +21,6 @@
 namespace bulkhead::ext4 {
 namespace {
 
-constexpr std::uint32_t kAllOnes = 0xffffffff;
 constexpr std::uint32_t kReadFeatures = kJournalIncompatRevoke | kJournalIncompat64Bit |
                                         kJournalIncompatAsyncCommit | kJournalIncompatChecksumV2 |
                                         kJournalIncompatChecksumV3;
@@ -134,7 +133,7 @@ Result<> JournalReader::open() {
   if (has_checksums()) {
     const std::uint32_t stored = super_.checksum;
     super_.checksum = 0U;
-    if (crc32c(kAllOnes, object_bytes(std::as_const(super_))) != stored) {
+    if (crc32c(kChecksumStart, object_bytes(std::as_const(super_))) != stored) {
       return corrupt("wrong checksum of the superblock");
     }
   }
@@ -144,7 +143,7 @@ Result<> JournalReader::open() {
       (super_.start != 0 && super_.start < super_.first)) {
     return corrupt("sizes in the superblock");
   }
-  seed_ = crc32c(kAllOnes, super_.uuid);
+  seed_ = crc32c(kChecksumStart, super_.uuid);
   return {};
 }
 

@@ -17,7 +17,6 @@
 namespace bulkhead::ext4 {
 namespace {
 
-constexpr std::uint32_t kAllOnes = 0xffffffff;
 constexpr std::uint32_t kOldInodeSize = 128;
 constexpr std::uint32_t kOldDescriptorSize = 32;
 constexpr std::uint32_t kReadIncompat =
@@ -46,7 +45,7 @@ std::uint16_t crc16(std::uint16_t sum, Bytes data) {
 }
 
 Result<> check_kind(const Superblock& super) {
-  if (super.magic != 0xef53) {
+  if (super.magic != kSuperblockMagic) {
     return fail(ErrorCode::Invalid, "no ext4 file system");
   }
   if (super.rev_level > 1) {
@@ -57,13 +56,13 @@ Result<> check_kind(const Superblock& super) {
   }
   if ((super.feature_ro_compat & kRoCompatMetadataCsum) != 0 &&
       super.checksum !=
-          crc32c(kAllOnes, object_bytes(super).first(offsetof(Superblock, checksum)))) {
+          crc32c(kChecksumStart, object_bytes(super).first(offsetof(Superblock, checksum)))) {
     return corrupt("wrong checksum");
   }
   return {};
 }
 
-Result<> check_sizes(const Layout& layout, std::uint64_t image_bytes) {
+Result<std::uint32_t> check_sizes(const Layout& layout, std::uint64_t image_bytes) {
   const std::uint64_t bits = std::uint64_t{8} * layout.block_size;
   const bool has_clusters = (layout.ro_compat & kRoCompatClusters) != 0;
   if (layout.blocks > image_bytes / layout.block_size) {
@@ -95,7 +94,7 @@ Result<> check_sizes(const Layout& layout, std::uint64_t image_bytes) {
       layout.inodes > image_bytes / layout.inode_size) {
     return corrupt("number of inodes");
   }
-  return {};
+  return static_cast<std::uint32_t>(groups);
 }
 
 }  // namespace
@@ -142,15 +141,12 @@ Result<Layout> parse_superblock(Bytes bytes, std::uint64_t image_bytes) {
   layout.ro_compat = super.feature_ro_compat;
   const bool is_64bit = (layout.incompat & kIncompat64Bit) != 0;
   layout.blocks = super.blocks_count_lo;
-  layout.free_blocks = super.free_blocks_count_lo;
   if (is_64bit) {
     layout.blocks |= std::uint64_t{super.blocks_count_hi} << 32U;
-    layout.free_blocks |= std::uint64_t{super.free_blocks_count_hi} << 32U;
   }
   layout.first_block = super.first_data_block;
   layout.blocks_per_group = super.blocks_per_group;
   layout.inodes = super.inodes_count;
-  layout.free_inodes = super.free_inodes_count;
   layout.inodes_per_group = super.inodes_per_group;
   const bool is_dynamic = super.rev_level == 1;
   layout.first_inode = is_dynamic ? std::uint32_t{super.first_ino} : kFirstFreeInode;
@@ -162,16 +158,14 @@ Result<Layout> parse_superblock(Bytes bytes, std::uint64_t image_bytes) {
   layout.uuid = super.uuid;
   layout.label = {super.volume_name.begin(), std::ranges::find(super.volume_name, '\0')};
   layout.seed = (layout.incompat & kIncompatChecksumSeed) != 0 ? std::uint32_t{super.checksum_seed}
-                                                               : crc32c(kAllOnes, super.uuid);
+                                                               : crc32c(kChecksumStart, super.uuid);
   if (is_64bit && layout.descriptor_size < sizeof(GroupDescriptor)) {
     return corrupt("descriptor size");
   }
   if (layout.first_inode < kFirstFreeInode) {
     return corrupt("first inode");
   }
-  BH_TRY(check_sizes(layout, image_bytes));
-  layout.groups = static_cast<std::uint32_t>(
-      (layout.blocks - layout.first_block + layout.blocks_per_group - 1) / layout.blocks_per_group);
+  layout.groups = BH_TRY(check_sizes(layout, image_bytes));
   return layout;
 }
 
@@ -214,10 +208,6 @@ Result<Group> read_group(BlockReader& blocks, const Layout& layout, std::uint32_
   out.block_bitmap = wide(descriptor.block_bitmap_lo, descriptor.block_bitmap_hi);
   out.inode_bitmap = wide(descriptor.inode_bitmap_lo, descriptor.inode_bitmap_hi);
   out.inode_table = wide(descriptor.inode_table_lo, descriptor.inode_table_hi);
-  out.free_blocks = std::uint32_t{descriptor.free_blocks_count_lo} |
-                    std::uint32_t{descriptor.free_blocks_count_hi} << 16U;
-  out.free_inodes = std::uint32_t{descriptor.free_inodes_count_lo} |
-                    std::uint32_t{descriptor.free_inodes_count_hi} << 16U;
   out.block_bitmap_checksum = std::uint32_t{descriptor.block_bitmap_csum_lo} |
                               std::uint32_t{descriptor.block_bitmap_csum_hi} << 16U;
   out.inode_bitmap_checksum = std::uint32_t{descriptor.inode_bitmap_csum_lo} |

@@ -15,12 +15,10 @@ namespace bulkhead::ext4 {
 struct Layout {
   std::uint32_t block_size = 0;
   std::uint64_t blocks = 0;
-  std::uint64_t free_blocks = 0;
   std::uint32_t first_block = 0;  ///< of group 0
   std::uint32_t blocks_per_group = 0;
   std::uint32_t groups = 0;
   std::uint32_t inodes = 0;
-  std::uint32_t free_inodes = 0;
   std::uint32_t inodes_per_group = 0;
   std::uint32_t first_inode = 0;  ///< below: reserved
   std::uint32_t inode_size = 0;
@@ -53,8 +51,6 @@ struct Group {
   std::uint64_t block_bitmap = 0;
   std::uint64_t inode_bitmap = 0;
   std::uint64_t inode_table = 0;
-  std::uint32_t free_blocks = 0;
-  std::uint32_t free_inodes = 0;
   std::uint32_t block_bitmap_checksum = 0;
   std::uint32_t inode_bitmap_checksum = 0;
   std::uint16_t flags = 0;

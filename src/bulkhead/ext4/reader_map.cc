@@ -56,10 +56,7 @@ BlockMap::BlockMap(BlockReader& blocks, const Layout& layout, const Inode& inode
       root_(inode.content) {}
 
 Error BlockMap::corrupt(std::uint64_t block, const char* what) const {
-  if (block == kInInode) {
-    return fail(ErrorCode::Corrupt, "inode {}: {}", inode_, what);
-  }
-  return fail(ErrorCode::Corrupt, "inode {}, block {}: {}", inode_, block, what);
+  return corrupt_at(inode_, block, what);
 }
 
 Result<Run> BlockMap::find(std::uint64_t logical, std::uint64_t end) {

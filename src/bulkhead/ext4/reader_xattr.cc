@@ -69,10 +69,7 @@ struct Place {
   std::uint64_t block = 0;  ///< 0: the inode
 
   [[nodiscard]] Error corrupt(std::string_view what) const {
-    if (block == 0) {
-      return fail(ErrorCode::Corrupt, "inode {}: {}", inode, what);
-    }
-    return fail(ErrorCode::Corrupt, "inode {}, block {}: {}", inode, block, what);
+    return corrupt_at(inode, block, what);
   }
 };
 
