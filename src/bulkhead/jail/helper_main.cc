@@ -45,6 +45,7 @@
 #include "bulkhead/os/file_info.h"
 #include "bulkhead/os/io.h"
 #include "bulkhead/os/mount_tree.h"
+#include "bulkhead/os/namespaces.h"
 #include "bulkhead/os/poll.h"
 #include "bulkhead/os/privilege.h"
 #include "bulkhead/os/unique_fd.h"
@@ -105,7 +106,8 @@ Result<> make_devices(const JailSpec& spec) {
 }
 
 Result<> build_root(const JailSpec& spec) {
-  BH_TRY(os::unshare_mounts());
+  // What is mounted there still propagates to the namespace that was left, until replace_root().
+  BH_TRY(os::unshare_namespaces(CLONE_NEWNS).context("mount namespace"));
   const std::vector<ClonedBind> binds = BH_TRY(clone_binds(spec.binds));
   const os::UniqueFd root =
       BH_TRY(os::make_tmpfs({{"size", "64k"}, {"nr_inodes", "1024"}, {"mode", "0755"}}));

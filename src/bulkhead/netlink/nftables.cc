@@ -6,7 +6,6 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 
-#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -22,13 +21,6 @@
 
 namespace bulkhead::netlink {
 namespace {
-
-MessageBuilder nft_message(std::uint16_t operation, std::uint16_t flags, std::uint8_t family) {
-  MessageBuilder message(static_cast<std::uint16_t>((NFNL_SUBSYS_NFTABLES << 8U) | operation),
-                         flags);
-  message.body(nfgenmsg{.nfgen_family = family, .version = NFNETLINK_V0, .res_id = 0});
-  return message;
-}
 
 std::optional<std::uint32_t> number(const std::vector<Attribute>& attributes, std::uint16_t type) {
   const Attribute* attribute = find(attributes, type);
@@ -94,6 +86,13 @@ Result<> read_acceptance(Bytes expressions, ChainRule& rule) {
 }
 
 }  // namespace
+
+MessageBuilder nft_message(std::uint16_t operation, std::uint16_t flags, std::uint8_t family) {
+  MessageBuilder message(static_cast<std::uint16_t>((NFNL_SUBSYS_NFTABLES << 8U) | operation),
+                         flags);
+  message.body(nfgenmsg{.nfgen_family = family, .version = NFNETLINK_V0, .res_id = 0});
+  return message;
+}
 
 Result<Chain> parse_chain(const Message& message) {
   const auto body = BH_TRY(message.body<nfgenmsg>());

@@ -15,6 +15,9 @@
 
 namespace bulkhead::netlink {
 
+/// The beginning of a message of nf_tables (NFT_MSG_*).
+MessageBuilder nft_message(std::uint16_t operation, std::uint16_t flags, std::uint8_t family);
+
 /// What a base chain does with a packet that no rule decides on.
 enum class ChainPolicy : std::uint8_t { Drop, Accept };
 

@@ -6,7 +6,6 @@
 
 #include <cerrno>
 #include <cstdint>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -14,6 +13,7 @@
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/netlink/message.h"
+#include "bulkhead/netlink/nftables.h"
 #include "bulkhead/netlink/socket.h"
 
 namespace bulkhead::netlink {
@@ -21,10 +21,8 @@ namespace {
 
 MessageBuilder element_message(std::uint16_t operation, std::uint16_t flags, const NftSet& set,
                                Bytes key) {
-  MessageBuilder message(static_cast<std::uint16_t>((NFNL_SUBSYS_NFTABLES << 8U) | operation),
-                         flags);
-  message.body(nfgenmsg{.nfgen_family = set.family, .version = NFNETLINK_V0, .res_id = 0})
-      .text(NFTA_SET_ELEM_LIST_TABLE, set.table)
+  MessageBuilder message = nft_message(operation, flags, set.family);
+  message.text(NFTA_SET_ELEM_LIST_TABLE, set.table)
       .text(NFTA_SET_ELEM_LIST_SET, set.name)
       .nested(NFTA_SET_ELEM_LIST_ELEMENTS, [&](MessageBuilder& list) {
         list.nested(NFTA_LIST_ELEM, [&](MessageBuilder& element) {

@@ -23,6 +23,7 @@
 #include "bulkhead/network/firewall.h"
 #include "bulkhead/network/forwarding.h"
 #include "bulkhead/network/guest.h"
+#include "bulkhead/network/subnet.h"
 #include "bulkhead/os/file.h"
 #include "bulkhead/os/io.h"
 #include "bulkhead/os/unique_fd.h"
@@ -133,6 +134,10 @@ Result<std::optional<netlink::IpPrefix>> gateway_of(
   return *own;
 }
 
+Result<> disable_ipv6(const std::string& interface) {
+  return write_sysctl("/proc/sys/net/ipv6/conf/" + interface + "/disable_ipv6", "1");
+}
+
 Result<std::uint32_t> build_bridge(Kernel& kernel, const Bridge& bridge) {
   const auto link = BH_TRY(find_or_create(kernel.route, bridge));
   auto added = netlink::add_address(kernel.route, link.index, bridge.gateway);
@@ -141,11 +146,9 @@ Result<std::uint32_t> build_bridge(Kernel& kernel, const Bridge& bridge) {
   }
   BH_TRY(write_sysctl(kIpForward, "1").context("forwarding is off and cannot be switched on"));
   // Guests have no IPv6: the bridge need not talk it to them.
-  std::ignore = write_sysctl("/proc/sys/net/ipv6/conf/" + bridge.name + "/disable_ipv6", "1");
+  std::ignore = disable_ipv6(bridge.name);
   const auto present = BH_TRY(guests_present(kernel.route));
-  const auto subnet =
-      netlink::IpPrefix::from_ipv4(bridge.gateway.ipv4() - 1, bridge.gateway.length());
-  BH_TRY(install_firewall(bridge.name, subnet, present.guests));
+  BH_TRY(install_firewall(bridge.name, subnet_of(bridge.gateway), present.guests));
   if (const auto opened = open_forwarding(kernel.netfilter, bridge.name); !opened) {
     log::warning("containers may reach only the host: {}", opened.error().message());
   }

@@ -1,6 +1,5 @@
 #include "bulkhead/network/networks.h"
 
-#include <fcntl.h>
 #include <linux/rtnetlink.h>
 
 #include <algorithm>
@@ -16,7 +15,6 @@
 #include <utility>
 #include <vector>
 
-#include "bulkhead/base/bytes.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/text.h"
@@ -30,7 +28,6 @@
 #include "bulkhead/network/guest.h"
 #include "bulkhead/network/subnet.h"
 #include "bulkhead/os/file.h"
-#include "bulkhead/os/io.h"
 #include "bulkhead/os/tap.h"
 #include "bulkhead/os/unique_fd.h"
 
@@ -94,12 +91,6 @@ Result<std::uint32_t> outward_mtu(netlink::Socket& route) {
     }
   }
   return mtu;
-}
-
-Result<> disable_ipv6(const std::string& interface) {
-  const os::UniqueFd fd =
-      BH_TRY(os::open_file("/proc/sys/net/ipv6/conf/" + interface + "/disable_ipv6", O_WRONLY));
-  return os::write_all(fd.get(), as_bytes(std::string_view("1")));
 }
 
 }  // namespace
@@ -183,7 +174,7 @@ struct Networks::State {
     }
     Network network{.name = std::string(name), .bridge = bridge, .subnet = {}};
     if (gateway) {
-      network.subnet = netlink::IpPrefix::from_ipv4(gateway->ipv4() - 1, gateway->length());
+      network.subnet = subnet_of(*gateway);
       network.mtu = link->mtu;
     } else {
       network.subnet = BH_TRY(free_subnet(kernel->route));

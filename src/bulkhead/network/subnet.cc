@@ -41,6 +41,10 @@ bool overlaps_any(const netlink::IpPrefix& candidate, const std::vector<netlink:
 
 }  // namespace
 
+netlink::IpPrefix subnet_of(const netlink::IpPrefix& gateway) {
+  return netlink::IpPrefix::from_ipv4(gateway.ipv4() - 1, gateway.length());
+}
+
 std::optional<SubnetChoice> choose_subnet(const std::vector<netlink::IpPrefix>& addresses,
                                           const std::vector<netlink::IpPrefix>& routes) {
   std::optional<SubnetChoice> last_resort;

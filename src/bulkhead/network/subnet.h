@@ -9,6 +9,9 @@
 
 namespace bulkhead::network {
 
+/// The network of which `gateway` is the first address.
+netlink::IpPrefix subnet_of(const netlink::IpPrefix& gateway);
+
 struct SubnetChoice {
   netlink::IpPrefix subnet;
   /// A wider route of the host leads to the same addresses: what lies there is out of reach now.

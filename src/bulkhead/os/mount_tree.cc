@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <linux/mount.h>
-#include <sched.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -17,19 +16,18 @@
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/os/io.h"
+#include "bulkhead/os/mount.h"
 #include "bulkhead/os/unique_fd.h"
 
-// linux/mount.h and sys/mount.h of glibc 2.36 define the same names; these two are in the second.
+// linux/mount.h and sys/mount.h of glibc 2.36 define the same names; this is in the second.
 extern "C" int mount(const char* source, const char* target, const char* type, unsigned long flags,
                      const void* data) noexcept;
-extern "C" int umount2(const char* target, int flags) noexcept;
 
 namespace bulkhead::os {
 namespace {
 
 constexpr unsigned long kRecursive = 0x4000;    // MS_REC
 constexpr unsigned long kPrivate = 1UL << 18U;  // MS_PRIVATE
-constexpr int kDetach = 2;                      // MNT_DETACH
 
 Result<UniqueFd> descriptor(long result, const std::string& what) {
   if (result < 0) {
@@ -61,21 +59,14 @@ Result<> change_root() {
   return {};
 }
 
-Result<> enter(int directory) {
-  if (::fchdir(directory) != 0) {
-    return Error::from_errno("chdir");
-  }
-  return {};
-}
-
 /// The root of the mount namespace becomes this process's root, where it was another one. Only the
 /// former can be left for good, and who has another may make no user namespace. The way: with
 /// `elsewhere`, a directory that is not above it, as root, nothing stops the way up.
 Result<> leave_chroot(int elsewhere) {
   const UniqueFd old_root = BH_TRY(open_file("/", O_PATH | O_DIRECTORY));
-  BH_TRY(enter(elsewhere));
+  BH_TRY(change_directory(elsewhere));
   BH_TRY(change_root());
-  BH_TRY(enter(old_root.get()));
+  BH_TRY(change_directory(old_root.get()));
   constexpr int kDeepest = 4096;
   for (int i = 0; i < kDeepest; ++i) {
     const Place before = BH_TRY(current_place());
@@ -90,13 +81,6 @@ Result<> leave_chroot(int elsewhere) {
 }
 
 }  // namespace
-
-Result<> unshare_mounts() {
-  if (::unshare(CLONE_NEWNS) != 0) {
-    return Error::from_errno("unshare mount namespace");
-  }
-  return {};
-}
 
 Result<UniqueFd> clone_mount(const std::string& path) {
   return descriptor(
@@ -145,18 +129,8 @@ Result<> replace_root(int mount) {
   }
   // It is stacked on the root for a moment, so that no directory of the host is needed for it.
   BH_TRY(attach_mount(mount, "/"));
-  BH_TRY(enter(mount));
-  if (::syscall(SYS_pivot_root, ".", ".") != 0) {
-    return Error::from_errno("pivot_root");
-  }
-  // The old root now lies on the new one's ".".
-  if (::umount2(".", kDetach) != 0) {
-    return Error::from_errno("detach the old root");
-  }
-  if (::chdir("/") != 0) {
-    return Error::from_errno("chdir /");
-  }
-  return {};
+  BH_TRY(change_directory(mount));
+  return pivot_to_current_directory();
 }
 
 Result<> make_character_device(const std::string& path, mode_t mode, dev_t device, uid_t owner) {

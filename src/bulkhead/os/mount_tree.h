@@ -14,10 +14,6 @@
 
 namespace bulkhead::os {
 
-/// A mount namespace of this process's own. What is mounted there still propagates to the one it
-/// had, until replace_root().
-Result<> unshare_mounts();
-
 /// A copy of the mount at `path`, attached nowhere: of that file or directory alone, without what
 /// is mounted below it.
 Result<UniqueFd> clone_mount(const std::string& path);
