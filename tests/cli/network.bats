@@ -7,6 +7,20 @@ setup_file() { bulkhead_setup_file; }
 teardown_file() { bulkhead_teardown_file; }
 teardown() { remove_all; }
 
+# ping_outside: runs a ping from a container to a network beyond the host, a second namespace that knows no way
+# back to 10.x.
+ping_outside() {
+  ip netns add bh-outside
+  ip link add bh-up type veth peer name bh-far netns bh-outside
+  ip addr add 192.0.2.1/24 dev bh-up
+  ip link set bh-up up
+  ip -n bh-outside addr add 192.0.2.2/24 dev bh-far
+  ip -n bh-outside link set bh-far up
+  run bulkhead run --rm "$BUSYBOX" ping -c 1 -W 5 192.0.2.2
+  ip link del bh-up
+  ip netns del bh-outside
+}
+
 @test "a container has an address of its own, a default route and a resolver" {
   run bulkhead run --rm --dns 192.0.2.53 "$BUSYBOX" sh -c 'ip -4 -o addr show eth0; ip route; cat /etc/resolv.conf; cat /etc/hosts'
   [ "$status" -eq 0 ]
@@ -33,31 +47,14 @@ teardown() { remove_all; }
 }
 
 @test "what leaves is translated to the host's address" {
-  # A network beyond the host: a second namespace that knows no way back to 10.x.
-  ip netns add bh-outside
-  ip link add bh-up type veth peer name bh-far netns bh-outside
-  ip addr add 192.0.2.1/24 dev bh-up
-  ip link set bh-up up
-  ip -n bh-outside addr add 192.0.2.2/24 dev bh-far
-  ip -n bh-outside link set bh-far up
-  run bulkhead run --rm "$BUSYBOX" ping -c 1 -W 5 192.0.2.2
-  ip link del bh-up
-  ip netns del bh-outside
+  ping_outside
   [ "$status" -eq 0 ]
 }
 
 @test "containers reach out where docker or ufw drop what is forwarded" {
   nft add table ip filter
   nft add chain ip filter FORWARD '{ type filter hook forward priority 0; policy drop; }'
-  ip netns add bh-outside
-  ip link add bh-up type veth peer name bh-far netns bh-outside
-  ip addr add 192.0.2.1/24 dev bh-up
-  ip link set bh-up up
-  ip -n bh-outside addr add 192.0.2.2/24 dev bh-far
-  ip -n bh-outside link set bh-far up
-  run bulkhead run --rm "$BUSYBOX" ping -c 1 -W 5 192.0.2.2
-  ip link del bh-up
-  ip netns del bh-outside
+  ping_outside
   nft delete table ip filter
   [ "$status" -eq 0 ]
 }

@@ -3,16 +3,9 @@
 # and the next try succeeds. BULKHEAD_TEST_SEED repeats a run, BULKHEAD_TEST_ROUNDS makes it longer.
 set -euo pipefail
 
-build_dir=${BULKHEAD_BUILD_DIR:?"the build directory"}
-image=$build_dir/libexec/bulkhead-image
+. "$(dirname "$0")/lib/images.bash"
 rounds=${BULKHEAD_TEST_ROUNDS:-25}
 
-skip() {
-  echo "skipped: $*"
-  exit 77
-}
-
-[ -x "$image" ] || skip "$image is not built"
 for tool in skopeo umoci docker-registry; do
   command -v $tool >/dev/null || skip "$tool is absent"
 done

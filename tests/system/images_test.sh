@@ -4,17 +4,9 @@
 # left of what fails.
 set -euo pipefail
 
-build_dir=${BULKHEAD_BUILD_DIR:?"the build directory"}
-project_dir=$(cd "$(dirname "$0")/../.." && pwd)
-image=$build_dir/libexec/bulkhead-image
-
-skip() {
-  echo "skipped: $*"
-  exit 77
-}
+. "$(dirname "$0")/lib/images.bash"
 
 [ "$(id -u)" -eq 0 ] || skip "must run as root"
-[ -x "$image" ] || skip "$image is not built"
 for tool in skopeo umoci debugfs e2fsck jq busybox zstd; do
   PATH=$PATH:/usr/sbin command -v "$tool" >/dev/null || skip "$tool is absent"
 done
@@ -39,13 +31,6 @@ check() { # WHAT COMMAND…
   echo "ok: $what"
 }
 
-equal() {
-  [ "$1" = "$2" ] || {
-    printf 'expected %s\nactual   %s\n' "$1" "$2" >&2
-    return 1
-  }
-}
-
 # fails_with TEXT COMMAND…: exit status 1, one line on standard error that holds the text
 fails_with() {
   local text=$1 status=0
@@ -59,11 +44,6 @@ fails_with() {
   fi
 }
 
-field() { # REFERENCE FIELD of list
-  "$image" list --format json | jq -r --arg reference "$1" --arg field "$2" \
-    '.[] | select(.reference == $reference) | .[$field]'
-}
-
 nothing_left() { # but the database and the lock
   local left
   left=$(find "$BULKHEAD_STATE_DIR" -type f ! -name 'images.db*' ! -path '*/content/lock')
@@ -71,8 +51,6 @@ nothing_left() { # but the database and the lock
 }
 
 no_ingest_left() { equal "" "$(ls "$BULKHEAD_STATE_DIR/content/ingest")"; }
-
-sha256() { sha256sum | cut -d' ' -f1; }
 
 # --- what the peers make ------------------------------------------------------------------------
 

@@ -3,17 +3,9 @@
 # pushed. In a network namespace of its own: run through tests/cli/lib/in-own-network.
 set -euo pipefail
 
-build_dir=${BULKHEAD_BUILD_DIR:?"the build directory"}
-project_dir=$(cd "$(dirname "$0")/../.." && pwd)
-image=$build_dir/libexec/bulkhead-image
-
-skip() {
-  echo "skipped: $*"
-  exit 77
-}
+. "$(dirname "$0")/lib/images.bash"
 
 [ "$(id -u)" -eq 0 ] || skip "must run as root"
-[ -x "$image" ] || skip "$image is not built"
 for tool in docker-registry skopeo umoci jq openssl python3 curl busybox; do
   command -v "$tool" >/dev/null || skip "$tool is absent"
 done
@@ -44,13 +36,6 @@ check() { # WHAT COMMAND…: what it says is in $work/last for the next one
 
 nothing_sent() { ! grep -q sending "$work/last"; }
 
-equal() {
-  [ "$1" = "$2" ] || {
-    printf 'expected %s\nactual   %s\n' "$1" "$2" >&2
-    return 1
-  }
-}
-
 # fails_with TEXT COMMAND…: exit status 1, standard error holds the text
 fails_with() {
   local text=$1 status=0
@@ -73,13 +58,6 @@ wait_for() { # URL
 }
 
 forget() { "$image" rm -f "$@" >/dev/null; }
-
-sha256() { sha256sum | cut -d' ' -f1; }
-
-field() { # REFERENCE FIELD of list
-  "$image" list --format json | jq -r --arg reference "$1" --arg field "$2" \
-    '.[] | select(.reference == $reference) | .[$field]'
-}
 
 # --- registries and an image --------------------------------------------------------------------
 

@@ -41,8 +41,8 @@
 #include "bulkhead/runtime/container_record.h"
 #include "bulkhead/runtime/container_store.h"
 #include "bulkhead/runtime/launch.h"
+#include "bulkhead/shim/task_requests.h"
 #include "bulkhead/ttrpc/client.h"
-#include "bulkhead/v1/options.pb.h"
 
 #include "containerd/task/v2/task.ttrpc.h"
 
@@ -196,25 +196,12 @@ class ShimTest : public ::testing::Test {
   }
 
   task_api::CreateTaskRequest create_request() {
-    task_api::CreateTaskRequest request;
-    request.set_id(record_.id);
-    request.set_bundle(store_->bundle(record_.id));
-    auto* root = request.add_rootfs();
-    root->set_type("bulkhead/ext4");
-    root->set_source(record_.root);
-    v1::CreateOptions options;
-    record_.options.to_proto(options);
-    request.mutable_options()->set_type_url("bulkhead.v1.CreateOptions");
-    request.mutable_options()->set_value(options.SerializeAsString());
-    return request;
+    return shim::create_request(record_, store_->bundle(record_.id));
   }
 
   template <class Request>
   Request of(const std::string& exec_id = "") {
-    Request request;
-    request.set_id(record_.id);
-    request.set_exec_id(exec_id);
-    return request;
+    return shim::request_of<Request>(record_.id, exec_id);
   }
 
   void start() {
