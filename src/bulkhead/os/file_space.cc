@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "bulkhead/base/error.h"
@@ -58,6 +59,23 @@ Result<FileSpace> file_space(int fd) {
   }
   return FileSpace{.size = static_cast<std::uint64_t>(info.st_size),
                    .allocated_bytes = static_cast<std::uint64_t>(info.st_blocks) * 512};
+}
+
+Result<std::optional<FileRange>> next_data(int fd, std::uint64_t from) {
+  const off_t offset = ::lseek(fd, 0, SEEK_CUR);
+  const off_t begin = ::lseek(fd, static_cast<off_t>(from), SEEK_DATA);
+  if (begin < 0) {
+    if (errno == ENXIO) {
+      return std::nullopt;
+    }
+    return Error::from_errno("find data");
+  }
+  const off_t end = ::lseek(fd, begin, SEEK_HOLE);
+  if (end < 0 || ::lseek(fd, offset, SEEK_SET) < 0) {
+    return Error::from_errno("find hole");
+  }
+  return FileRange{.offset = static_cast<std::uint64_t>(begin),
+                   .length = static_cast<std::uint64_t>(end - begin)};
 }
 
 }  // namespace bulkhead::os

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "bulkhead/base/result.h"
 
@@ -19,5 +20,14 @@ struct FileSpace {
 };
 
 Result<FileSpace> file_space(int fd);
+
+struct FileRange {
+  std::uint64_t offset = 0;
+  std::uint64_t length = 0;
+};
+
+/// The first range at or after `from` that is no hole; nothing when there is none. The
+/// descriptor's own offset stays.
+Result<std::optional<FileRange>> next_data(int fd, std::uint64_t from);
 
 }  // namespace bulkhead::os

@@ -1,6 +1,7 @@
 #include "bulkhead/os/machine.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/random.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -14,6 +15,7 @@
 #include <cstdint>
 #include <ctime>
 #include <span>
+#include <string>
 #include <tuple>
 
 #include "bulkhead/base/bytes.h"
@@ -58,6 +60,17 @@ Result<> credit_entropy(Bytes entropy) {
   const UniqueFd random = BH_TRY(open_file("/dev/random", O_RDWR));
   if (::ioctl(random.get(), RNDADDENTROPY, pool.data()) != 0) {
     return Error::from_errno("add entropy");
+  }
+  if (::ioctl(random.get(), RNDRESEEDCRNG) != 0) {
+    return Error::from_errno("reseed");
+  }
+  return {};
+}
+
+Result<> drop_block_cache(const std::string& device) {
+  const UniqueFd fd = BH_TRY(open_file(device, O_RDONLY));
+  if (::ioctl(fd.get(), BLKFLSBUF) != 0) {
+    return Error::from_errno("drop the cache of " + device);
   }
   return {};
 }

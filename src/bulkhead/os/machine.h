@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/clock.h"
@@ -15,8 +16,12 @@ Result<> set_wall_clock(WallTime time);
 /// Nanoseconds since the machine started, sleep included.
 std::int64_t nanoseconds_since_boot();
 
-/// Feeds the kernel's random pool and counts it as random. At most 512 bytes.
+/// Feeds the kernel's random pool, counts it as random, and has every generator seeded anew from
+/// it: nothing that is read afterwards is what a copy of this machine reads. At most 512 bytes.
 Result<> credit_entropy(Bytes entropy);
+
+/// Forgets what was read from a block device: another disk may be there since.
+Result<> drop_block_cache(const std::string& device);
 
 /// Pages of this process stay in memory once they were touched.
 Result<> lock_memory();
