@@ -42,6 +42,13 @@ struct NetworkDevice {
   std::string mac_address;
 };
 
+/// The two files of a saved machine: guest memory, of the machine's size and sparse, and the state
+/// of everything else.
+struct SavedState {
+  os::UniqueFd memory;
+  os::UniqueFd devices;
+};
+
 struct MachineConfig {
   /// For people (process title, messages): the container's id.
   std::string name;
@@ -60,6 +67,13 @@ struct MachineConfig {
   std::optional<Accelerator> accelerator;
   /// The processors wait for resume().
   bool starts_paused = false;
+  /// The machine will be saved there: both files opened for reading and writing, `memory` truncated
+  /// to `memory_bytes`. It is the guest's memory from the boot on.
+  std::optional<SavedState> save_to;
+  /// Nothing is booted: the machine goes on where one of the same shape (qemu::shape) was saved,
+  /// with disks, TAP and sockets of its own. Both files opened read-only: memory is mapped private
+  /// and the guest's writes stay with the machine.
+  std::optional<SavedState> restore_from;
 };
 
 /// How a machine ended.
@@ -101,6 +115,12 @@ class Machine {
   /// Errors: as jail::launch; nothing is left then, and `on_exit` is never called.
   virtual Result<> start(ExitCallback on_exit) = 0;
 
+  /// It goes on from a saved one.
+  [[nodiscard]] virtual bool is_restored() const = 0;
+
+  /// By which the guest finds its network device; empty without one.
+  [[nodiscard]] virtual std::string mac_address() const = 0;
+
   /// The host's end of the agent's port: a non-blocking stream socket, usable from start() on,
   /// before the guest has opened its end. What is written before that waits. Taken once.
   virtual os::UniqueFd take_agent_channel() = 0;
@@ -114,6 +134,11 @@ class Machine {
   /// Stops and continues the virtual processors.
   virtual void pause(Callback callback) = 0;
   virtual void resume(Callback callback) = 0;
+
+  /// Stops the processors and writes the state to MachineConfig::save_to. After it there is
+  /// nothing to do with the machine but end it.
+  /// Errors: FailedPrecondition for a machine that is not to be saved; what the machine says.
+  virtual void save(Callback callback) = 0;
 
   virtual void query_accelerator(
       std::move_only_function<void(Result<AcceleratorStatus>)> callback) = 0;

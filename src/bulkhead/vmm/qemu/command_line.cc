@@ -56,6 +56,9 @@ std::string machine_options(const MachinePlan& plan) {
   options += plan.accelerator == Accelerator::Kvm ? ",rtc=off" : ",rtc=on";
   // Without interrupt controller and timer chip a kernel that cannot use its local timer has none.
   options += has_local_timer(plan) ? ",pit=off,pic=off" : ",pit=on,pic=on";
+  if (plan.memory_use != MemoryUse::Anonymous) {
+    options += ",memory-backend=memory";
+  }
   return options;
 }
 
@@ -97,6 +100,29 @@ void add_disk(std::vector<std::string>& arguments, std::size_t index,
                    // A full host disk is the guest's error, not a machine that stands still.
                    "werror=report,rerror=report",
                    index, disk.serial)});
+}
+
+/// Kernel and command line, or where a saved machine is and how it is taken up.
+void add_origin(std::vector<std::string>& arguments, const MachinePlan& plan) {
+  if (plan.memory_use != MemoryUse::Anonymous) {
+    const bool is_restored = plan.memory_use == MemoryUse::Restored;
+    arguments.insert(
+        arguments.end(),
+        {"-object",
+         fmt::format(
+             "memory-backend-file,id=memory,mem-path={},size={},share={},dump=off,merge=off",
+             kJailMemory, plan.memory_bytes, is_restored ? "off" : "on")});
+    if (is_restored) {
+      // The network is not told of the saved machine's address: the guest gets another one.
+      arguments.insert(arguments.end(),
+                       {"-global", "migration.announce-rounds=0", "-incoming", "defer"});
+      return;
+    }
+    arguments.insert(arguments.end(), {"-global", "migration.x-events=on"});
+  }
+  arguments.insert(arguments.end(),
+                   {"-kernel", std::string(kJailKernel), "-initrd", std::string(kJailInitramfs),
+                    "-append", kernel_command_line(plan)});
 }
 
 bool is_serial(std::string_view serial) {
@@ -197,9 +223,9 @@ std::vector<std::string> command_line(const MachinePlan& plan) {
       "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny", "-M",
       machine_options(plan), "-accel", is_kvm ? "kvm" : "tcg,thread=multi", "-cpu", processor(plan),
       "-smp", std::to_string(plan.vcpus), "-m", fmt::format("{}M", plan.memory_bytes / kMebibyte),
-      "-global", "virtio-mmio.force-legacy=false", "-kernel", std::string(kJailKernel), "-initrd",
-      std::string(kJailInitramfs), "-append", kernel_command_line(plan), "-chardev",
+      "-global", "virtio-mmio.force-legacy=false", "-chardev",
       fmt::format("socket,id=qmp,fd={}", kQmpDescriptor), "-mon", "chardev=qmp,mode=control"};
+  add_origin(arguments, plan);
   if (plan.has_firmware) {
     arguments.insert(arguments.end(), {"-L", std::string(kJailFirmwareDirectory)});
   }

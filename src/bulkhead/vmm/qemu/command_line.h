@@ -17,9 +17,20 @@ inline constexpr int kAgentDescriptor = 4;
 inline constexpr int kConsoleDescriptor = 5;
 inline constexpr int kTapDescriptor = 6;
 inline constexpr int kFirstDiskDescriptor = 7;
+inline constexpr int kMemoryDescriptor = kFirstDiskDescriptor + static_cast<int>(kMostDisks);
+inline constexpr int kStateDescriptor = kMemoryDescriptor + 1;
 
 inline constexpr std::string_view kJailKernel = "/kernel";
 inline constexpr std::string_view kJailInitramfs = "/initramfs";
+/// Not a file: the preloaded library (preload.cc) opens kMemoryDescriptor for it.
+inline constexpr std::string_view kJailMemory = "/memory";
+
+/// What becomes of the machine's memory.
+enum class MemoryUse : std::uint8_t {
+  Anonymous,
+  Saved,     ///< a file's pages, shared with it: the machine is to be saved
+  Restored,  ///< a private view of a saved machine's file
+};
 
 /// A machine as its command line has it: values that have been checked.
 struct MachinePlan {
@@ -41,6 +52,7 @@ struct MachinePlan {
   std::optional<std::string> mac_address;  ///< nothing: no network
   bool has_firmware = true;
   bool is_paused = false;  ///< the processors wait for `cont`
+  MemoryUse memory_use = MemoryUse::Anonymous;
 };
 
 /// What the guest kernel is told, for an accelerator. Pure.

@@ -53,6 +53,7 @@ struct Installation {
 
 inline constexpr std::string_view kJailProgram = "/qemu";
 inline constexpr std::string_view kJailFirmwareDirectory = "/firmware";
+inline constexpr std::string_view kJailPreload = "/preload.so";
 
 /// Finds QEMU in /usr/bin or in PATH. What is found out by running it (a tenth of a second) is kept
 /// in `run_directory`/qemu.json for as long as neither it nor the loader's cache changes. Errors:

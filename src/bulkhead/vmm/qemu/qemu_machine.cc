@@ -20,6 +20,10 @@
 #include <utility>
 #include <vector>
 
+#include <cpuid.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/log.h"
@@ -127,6 +131,72 @@ struct Wiring {
   }
 };
 
+Result<os::FileInfo> check_file(std::string_view what, const std::string& path) {
+  const auto info = os::file_info(path);
+  if (!info) {
+    return info.error().code() == ErrorCode::NotFound
+               ? fail(ErrorCode::NotFound, "{} {}: not found", what, quote(path))
+               : Error(info.error()).context(what);
+  }
+  if (!info->is_regular()) {
+    return fail(ErrorCode::Invalid, "{} {}: not a regular file", what, quote(path));
+  }
+  return *info;
+}
+
+/// One line that changes when the file does.
+std::string identity(std::string_view what, const os::FileInfo& file) {
+  return fmt::format("{} {}:{} {} {}\n", what, file.device, file.inode, file.size,
+                     file.modified_nanoseconds);
+}
+
+/// What a guest with the host's processor sees of it. Source: Intel SDM, CPUID: leaf 1 without the
+/// number of the processor that executes it.
+std::string processor_identity() {
+  std::string text = "cpuid";
+  std::array<unsigned, 4> registers{};
+  for (const unsigned leaf : {1U, 7U, 13U, 0x80000001U, 0x80000008U}) {
+    if (__get_cpuid_count(leaf, 0, &registers[0], &registers[1], &registers[2], &registers[3]) !=
+        0) {
+      constexpr unsigned kProcessorNumber = 0xff000000;
+      registers[1] &= leaf == 1 ? ~kProcessorNumber : ~0U;
+      text += fmt::format(" {:x}:{:x},{:x},{:x},{:x}", leaf, registers[0], registers[1],
+                          registers[2], registers[3]);
+    }
+  }
+  return text + "\n";
+}
+
+HostAccelerator host_of(const Environment& environment) {
+  return host_accelerator(environment.run_directory, environment.libexec + "/bulkhead-kvm-probe");
+}
+
+MachinePlan plan_machine(const MachineConfig& config, const Installation& installation,
+                         const HostAccelerator& host) {
+  MachinePlan plan{.name = config.name,
+                   .accelerator = config.accelerator.value_or(host.decision.accelerator),
+                   .tsc_khz = host.tsc_khz,
+                   .kvm_refuses_arch_capabilities = host.kvm_refuses_arch_capabilities,
+                   .vcpus = config.vcpus,
+                   .memory_bytes = config.memory_bytes,
+                   .kernel_arguments = config.kernel_arguments,
+                   .kernel_takes_timer_rate = config.is_own_kernel,
+                   .disks = {},
+                   .mac_address = std::nullopt,
+                   .has_firmware = !installation.firmware.empty(),
+                   .is_paused = config.starts_paused,
+                   .memory_use = config.restore_from ? MemoryUse::Restored
+                                 : config.save_to    ? MemoryUse::Saved
+                                                     : MemoryUse::Anonymous};
+  for (const DiskDevice& disk : config.disks) {
+    plan.disks.push_back({.serial = disk.serial, .access = disk.access});
+  }
+  if (config.network) {
+    plan.mac_address = config.network->mac_address;
+  }
+  return plan;
+}
+
 class QemuMachine final : public Machine {
  public:
   QemuMachine(os::EventLoop& loop, Environment environment, Installation installation,
@@ -135,6 +205,8 @@ class QemuMachine final : public Machine {
         environment_(std::move(environment)),
         installation_(std::move(installation)),
         config_(std::move(config)),
+        is_restored_(config_.restore_from),
+        mac_address_(config_.network ? config_.network->mac_address : std::string()),
         console_(loop, kConsoleTailBytes),
         errors_(loop, kErrorTailBytes) {}
 
@@ -143,6 +215,12 @@ class QemuMachine final : public Machine {
   ~QemuMachine() override;
 
   Result<> start(ExitCallback on_exit) override;
+
+  [[nodiscard]] bool is_restored() const override { return is_restored_; }
+
+  [[nodiscard]] std::string mac_address() const override {
+    return is_restored_ && !mac_address_.empty() ? std::string(kSavedMacAddress) : mac_address_;
+  }
 
   os::UniqueFd take_agent_channel() override { return std::move(agent_); }
 
@@ -154,6 +232,7 @@ class QemuMachine final : public Machine {
 
   void pause(Callback callback) override;
   void resume(Callback callback) override;
+  void save(Callback callback) override;
   void query_accelerator(
       std::move_only_function<void(Result<AcceleratorStatus>)> callback) override;
   void quit(std::chrono::milliseconds grace) override;
@@ -162,7 +241,6 @@ class QemuMachine final : public Machine {
   [[nodiscard]] Timing timing() const override { return timing_; }
 
  private:
-  [[nodiscard]] MachinePlan plan(const HostAccelerator& host) const;
   [[nodiscard]] Result<jail::JailSpec> jail_spec(const MachinePlan& plan,
                                                  const Wiring& wiring) const;
   [[nodiscard]] Result<jail::Limits> limits() const;
@@ -176,12 +254,16 @@ class QemuMachine final : public Machine {
   }
 
   void on_event(const QmpEvent& event);
+  void on_migration(const json::Value& event);
+  void answer_save(Result<> result);
   void on_process_exit(os::ExitStatus status);
 
   os::EventLoop* loop_;
   Environment environment_;
   Installation installation_;
   MachineConfig config_;
+  bool is_restored_;
+  std::string mac_address_;  ///< that was asked for
   std::optional<jail::UidRange> ids_;
   std::optional<os::Process> process_;
   std::unique_ptr<QmpClient> qmp_;
@@ -189,6 +271,7 @@ class QemuMachine final : public Machine {
   TailReader console_;
   TailReader errors_;
   ExitCallback on_exit_;
+  Callback on_saved_;
   Timing timing_;
   os::EventLoop::TimerId kill_timer_ = 0;
   std::optional<std::string> shutdown_reason_;
@@ -210,28 +293,6 @@ QemuMachine::~QemuMachine() {
   }
 }
 
-MachinePlan QemuMachine::plan(const HostAccelerator& host) const {
-  MachinePlan plan{.name = config_.name,
-                   .accelerator = config_.accelerator.value_or(host.decision.accelerator),
-                   .tsc_khz = host.tsc_khz,
-                   .kvm_refuses_arch_capabilities = host.kvm_refuses_arch_capabilities,
-                   .vcpus = config_.vcpus,
-                   .memory_bytes = config_.memory_bytes,
-                   .kernel_arguments = config_.kernel_arguments,
-                   .kernel_takes_timer_rate = config_.is_own_kernel,
-                   .disks = {},
-                   .mac_address = std::nullopt,
-                   .has_firmware = !installation_.firmware.empty(),
-                   .is_paused = config_.starts_paused};
-  for (const DiskDevice& disk : config_.disks) {
-    plan.disks.push_back({.serial = disk.serial, .access = disk.access});
-  }
-  if (config_.network) {
-    plan.mac_address = config_.network->mac_address;
-  }
-  return plan;
-}
-
 Result<jail::Limits> QemuMachine::limits() const {
   jail::Limits limits{.open_files = 256,
                       .processes = kThreads + config_.vcpus,
@@ -243,6 +304,9 @@ Result<jail::Limits> QemuMachine::limits() const {
       const os::FileInfo info = BH_TRY(os::file_info(disk.file.get()));
       limits.file_size_bytes = std::max(limits.file_size_bytes, info.size);
     }
+  }
+  if (config_.save_to) {
+    limits.file_size_bytes = std::max(limits.file_size_bytes, config_.memory_bytes);
   }
   return limits;
 }
@@ -268,10 +332,24 @@ Result<jail::JailSpec> QemuMachine::jail_spec(const MachinePlan& plan, const Wir
   for (const DiskDevice& disk : config_.disks) {
     spec.descriptors.push_back({.source = disk.file.get(), .target = target++});
   }
-  spec.binds.push_back(
-      {.source = config_.kernel, .target = std::string(kJailKernel), .is_executable = false});
-  spec.binds.push_back(
-      {.source = config_.initramfs, .target = std::string(kJailInitramfs), .is_executable = false});
+  if (config_.restore_from) {
+    spec.descriptors.push_back(
+        {.source = config_.restore_from->devices.get(), .target = kStateDescriptor});
+  }
+  if (const auto& state = config_.restore_from ? config_.restore_from : config_.save_to) {
+    spec.descriptors.push_back({.source = state->memory.get(), .target = kMemoryDescriptor});
+    spec.binds.push_back({.source = environment_.libexec + "/bulkhead-qemu-preload.so",
+                          .target = std::string(kJailPreload),
+                          .is_executable = true});
+    spec.environment.push_back(fmt::format("LD_PRELOAD={}", kJailPreload));
+  }
+  if (!config_.restore_from) {
+    spec.binds.push_back(
+        {.source = config_.kernel, .target = std::string(kJailKernel), .is_executable = false});
+    spec.binds.push_back({.source = config_.initramfs,
+                          .target = std::string(kJailInitramfs),
+                          .is_executable = false});
+  }
   if (plan.accelerator == Accelerator::Kvm) {
     // A node of its own: whatever the permissions of the host's are.
     const os::FileInfo kvm = BH_TRY(os::file_info("/dev/kvm"));
@@ -287,14 +365,14 @@ Result<> QemuMachine::start(ExitCallback on_exit) {
   timing_.launched = std::chrono::steady_clock::now();
   ids_ = BH_TRY(jail::UidRange::lease(environment_.run_directory));
   Wiring wiring = BH_TRY(Wiring::create());
-  const MachinePlan planned = plan(
-      host_accelerator(environment_.run_directory, environment_.libexec + "/bulkhead-kvm-probe"));
+  const MachinePlan planned = plan_machine(config_, installation_, host_of(environment_));
   const jail::JailSpec spec = BH_TRY(jail_spec(planned, wiring));
   process_ = BH_TRY(jail::launch(environment_.libexec + "/bulkhead-jail", spec));
   timing_.executed = std::chrono::steady_clock::now();
   // The machine has them now; what is not open here cannot leak from here.
   config_.disks.clear();
   config_.network.reset();
+  config_.restore_from.reset();
   if (auto connected = connect(std::move(wiring)); !connected) {
     std::ignore = process_->kill(SIGKILL);
     std::ignore = process_->wait();
@@ -321,6 +399,15 @@ Result<> QemuMachine::connect(Wiring wiring) {
     }
   };
   qmp_ = BH_TRY(QmpClient::create(*loop_, std::move(wiring.qmp.first), std::move(callbacks)));
+  if (is_restored_) {
+    // It waits for QEMU's greeting. That it is done the guest itself will say.
+    qmp_->restore(kStateDescriptor, [this](const Result<>& begun) {
+      if (!begun) {
+        log::warning("machine {}: {}", config_.name, begun.error().message());
+        std::ignore = process_->kill(SIGKILL);
+      }
+    });
+  }
   return loop_->on_exit(*process_, [this](os::ExitStatus status) { on_process_exit(status); });
 }
 
@@ -349,6 +436,21 @@ void QemuMachine::resume(Callback callback) {
   } else {
     reply(not_running());
   }
+}
+
+void QemuMachine::save(Callback callback) {
+  auto reply = posted<void>(std::move(callback));
+  if (!qmp_ || !config_.save_to || on_saved_) {
+    reply(not_running());
+    return;
+  }
+  on_saved_ = std::move(reply);
+  // It stops the processors by itself. One that was stopped before would be restored stopped.
+  qmp_->save(config_.save_to->devices.get(), [this](Result<> begun) {
+    if (!begun) {
+      answer_save(std::move(begun));
+    }
+  });
 }
 
 void QemuMachine::query_accelerator(
@@ -387,6 +489,27 @@ void QemuMachine::on_event(const QmpEvent& event) {
     shutdown_reason_ = text == nullptr ? "unknown" : *text;
   } else if (event.name == "GUEST_PANICKED") {
     shutdown_reason_ = "guest-panic";
+  } else if (event.name == "MIGRATION") {
+    on_migration(event.data);
+  }
+}
+
+void QemuMachine::on_migration(const json::Value& event) {
+  const json::Value* status = event.find("status");
+  const std::string* text = status == nullptr ? nullptr : status->as_string();
+  if (text == nullptr || *text == "completed") {
+    answer_save({});
+  } else if (*text == "failed" || *text == "cancelled") {
+    qmp_->query_save_error([this](const Result<std::string>& reason) {
+      answer_save(fail(ErrorCode::Remote, "machine {}: saving its state: {}", config_.name,
+                       quote(reason ? *reason : reason.error().message())));
+    });
+  }
+}
+
+void QemuMachine::answer_save(Result<> result) {
+  if (auto saved = std::exchange(on_saved_, nullptr)) {
+    saved(std::move(result));
   }
 }
 
@@ -402,6 +525,7 @@ void QemuMachine::on_process_exit(os::ExitStatus status) {
                                            .console = console_.tail().text(),
                                            .errors = errors_.tail().text(),
                                            .memory_bytes = config_.memory_bytes});
+  answer_save(fail(ErrorCode::Unavailable, "{}", ending.description));
   qmp_.reset();
   process_.reset();
   ids_.reset();
@@ -410,26 +534,41 @@ void QemuMachine::on_process_exit(os::ExitStatus status) {
   on_exit(ending);
 }
 
-Result<> check_file(std::string_view what, const std::string& path) {
-  const auto info = os::file_info(path);
-  if (!info) {
-    return info.error().code() == ErrorCode::NotFound
-               ? fail(ErrorCode::NotFound, "{} {}: not found", what, quote(path))
-               : Error(info.error()).context(what);
-  }
-  if (!info->is_regular()) {
-    return fail(ErrorCode::Invalid, "{} {}: not a regular file", what, quote(path));
-  }
-  return {};
-}
-
 }  // namespace
+
+Result<std::string> shape(const Environment& environment, const MachineConfig& config) {
+  BH_TRY(check(config));
+  const Installation installation = BH_TRY(find_installation(environment.run_directory));
+  MachinePlan plan = plan_machine(config, installation, host_of(environment));
+  plan.name = "template";
+  plan.memory_use = MemoryUse::Saved;
+  // Measured at each boot of the host, and never twice the same.
+  constexpr std::uint32_t kMegahertz = 1000;
+  plan.tsc_khz = (plan.tsc_khz + kMegahertz / 2) / kMegahertz * kMegahertz;
+  if (plan.mac_address) {
+    plan.mac_address = std::string(kSavedMacAddress);
+  }
+  std::string text =
+      fmt::format("{}\nqemu {}\n", fmt::join(command_line(plan), " "), installation.version.text());
+  text += identity("program", BH_TRY(check_file("qemu", installation.program)));
+  text += identity("kernel", BH_TRY(check_file("guest kernel", config.kernel)));
+  text += identity("initramfs", BH_TRY(check_file("guest initramfs", config.initramfs)));
+  for (const DiskDevice& disk : config.disks) {
+    text += fmt::format("disk {}\n", BH_TRY(os::file_info(disk.file.get())).size);
+  }
+  if (plan.accelerator == Accelerator::Kvm) {
+    text += processor_identity();
+  }
+  return text;
+}
 
 Result<std::unique_ptr<Machine>> create_machine(os::EventLoop& loop, Environment environment,
                                                 MachineConfig config) {
   BH_TRY(check(config));
-  BH_TRY(check_file("guest kernel", config.kernel));
-  BH_TRY(check_file("guest initramfs", config.initramfs));
+  if (!config.restore_from) {
+    std::ignore = BH_TRY(check_file("guest kernel", config.kernel));
+    std::ignore = BH_TRY(check_file("guest initramfs", config.initramfs));
+  }
   Installation installation = BH_TRY(find_installation(environment.run_directory));
   return std::make_unique<QemuMachine>(loop, std::move(environment), std::move(installation),
                                        std::move(config));

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "bulkhead/base/result.h"
 #include "bulkhead/os/event_loop.h"
@@ -14,6 +15,16 @@ struct Environment {
   std::string run_directory;  ///< leases of user ids; what is known of host and QEMU
   std::string libexec;        ///< holds bulkhead-jail and bulkhead-kvm-probe
 };
+
+/// What the NIC of a machine that is saved has for an address; its clones set their own, in the
+/// guest.
+inline constexpr std::string_view kSavedMacAddress = "02:00:00:00:00:01";
+
+/// All that two machines must share for one to go on where the other was saved: the machine's
+/// devices with the sizes of its disks, processor, kernel, initramfs and QEMU with the times of
+/// their files. Text, for comparing; equal configurations of one host and boot give equal text.
+/// Errors: as create_machine.
+Result<std::string> shape(const Environment& environment, const MachineConfig& config);
 
 /// Checks the configuration and makes a machine that is not started yet.
 /// Errors: Invalid, naming the limit, for too little memory, too many processors or disks, a bad

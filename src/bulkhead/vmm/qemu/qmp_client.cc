@@ -8,8 +8,11 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/error.h"
@@ -18,6 +21,7 @@
 #include "bulkhead/json/value.h"
 #include "bulkhead/os/event_loop.h"
 #include "bulkhead/os/io.h"
+#include "bulkhead/os/socket.h"
 #include "bulkhead/os/stream_socket.h"
 #include "bulkhead/os/unique_fd.h"
 #include "bulkhead/vmm/machine.h"
@@ -78,20 +82,68 @@ void QmpClient::cont(Reply<> reply) { execute("cont", without_value(std::move(re
 
 void QmpClient::quit(Reply<> reply) { execute("quit", without_value(std::move(reply))); }
 
+void QmpClient::save(int file, Reply<> reply) {
+  constexpr const char* kName = "state";
+  flush();
+  // Between two commands: the descriptor waits in QEMU until getfd asks for it.
+  if (auto sent = os::send_with_fds(socket_.get(), as_bytes("\n"), {file}); !sent) {
+    loop_->post([reply = std::move(reply), error = std::move(sent.error())]() mutable {
+      reply(std::move(error));
+    });
+    return;
+  }
+  json::Value arguments;
+  arguments.set("fdname", kName);
+  execute("getfd", [](const Result<json::Value>&) {}, std::move(arguments));
+  migrate("migrate", kName, std::move(reply));
+}
+
+void QmpClient::query_save_error(Reply<std::string> reply) {
+  execute("query-migrate", [reply = std::move(reply)](const Result<json::Value>& result) mutable {
+    if (!result) {
+      reply(result.error());
+      return;
+    }
+    const json::Value* reason = result->find("error-desc");
+    const std::string* text = reason == nullptr ? nullptr : reason->as_string();
+    reply(text == nullptr ? "it does not say why" : *text);
+  });
+}
+
+void QmpClient::restore(int descriptor, Reply<> reply) {
+  migrate("migrate-incoming", std::to_string(descriptor), std::move(reply));
+}
+
+void QmpClient::migrate(std::string_view command, std::string_view descriptor, Reply<> reply) {
+  json::Value capability;
+  capability.set("capability", "x-ignore-shared");
+  capability.set("state", true);
+  json::Array capabilities;
+  capabilities.push_back(std::move(capability));
+  json::Value settings;
+  settings.set("capabilities", std::move(capabilities));
+  // If this is refused the next one fails, too.
+  execute("migrate-set-capabilities", [](const Result<json::Value>&) {}, std::move(settings));
+  json::Value arguments;
+  arguments.set("uri", fmt::format("fd:{}", descriptor));
+  execute(command, without_value(std::move(reply)), std::move(arguments));
+}
+
 void QmpClient::query_kvm(Reply<AcceleratorStatus> reply) {
   execute("query-kvm", [reply = std::move(reply)](const Result<json::Value>& result) mutable {
     reply(result ? parse_kvm_info(*result) : Result<AcceleratorStatus>(result.error()));
   });
 }
 
-void QmpClient::execute(std::string_view command, QmpProtocol::ReplyCallback reply) {
+void QmpClient::execute(std::string_view command, QmpProtocol::ReplyCallback reply,
+                        json::Value arguments) {
   if (!socket_.is_open()) {
     loop_->post([reply = std::move(reply)]() mutable { reply(ended()); });
     return;
   }
   // Shared by the reply and the time limit, of which one comes.
   auto call = std::make_shared<Call>(Call{.reply = std::move(reply)});
-  const std::uint64_t id = protocol_.execute(command, {}, [this, call](Result<json::Value> result) {
+  const auto on_reply = [this, call](Result<json::Value> result) {
     if (call->timer == 0) {
       // Refused at once; no callback comes from within the call that asked for it.
       call->is_refused = true;
@@ -101,7 +153,8 @@ void QmpClient::execute(std::string_view command, QmpProtocol::ReplyCallback rep
     loop_->cancel(call->timer);
     timers_.erase(call->timer);
     call->reply(std::move(result));
-  });
+  };
+  const std::uint64_t id = protocol_.execute(command, std::move(arguments), on_reply);
   if (call->is_refused) {
     return;
   }

@@ -42,6 +42,13 @@ class QmpClient {
   void stop(Reply<> reply);
   void cont(Reply<> reply);
   void quit(Reply<> reply);
+  /// Begins to write the state of the machine, but for shared memory, to `file`, which it is given;
+  /// a MIGRATION event tells the end. The session must be ready.
+  void save(int file, Reply<> reply);
+  /// Why that failed.
+  void query_save_error(Reply<std::string> reply);
+  /// Begins to read it from a descriptor that the machine has; it runs when that is done.
+  void restore(int descriptor, Reply<> reply);
   void query_kvm(Reply<AcceleratorStatus> reply);
 
   /// Reads what is there now without waiting; for the last words of a process that has ended.
@@ -52,7 +59,10 @@ class QmpClient {
 
   QmpClient(os::EventLoop& loop, os::UniqueFd socket, Callbacks callbacks);
 
-  void execute(std::string_view command, QmpProtocol::ReplyCallback reply);
+  /// Shared memory stays where it is; then the command that moves the rest.
+  void migrate(std::string_view command, std::string_view descriptor, Reply<> reply);
+  void execute(std::string_view command, QmpProtocol::ReplyCallback reply,
+               json::Value arguments = {});
   void on_events(std::uint32_t events);
   /// False when the session has ended.
   bool read_available();
