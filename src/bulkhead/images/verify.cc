@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
+#include <limits>
 #include <set>
 #include <string>
 #include <utility>
@@ -24,6 +25,7 @@
 #include "bulkhead/oci/image_config.h"
 #include "bulkhead/oci/manifest.h"
 #include "bulkhead/os/file.h"
+#include "bulkhead/os/file_space.h"
 #include "bulkhead/os/io.h"
 #include "bulkhead/os/unique_fd.h"
 #include "bulkhead/store/image_record.h"
@@ -33,24 +35,34 @@
 namespace bulkhead::images {
 namespace {
 
-/// Whether two files hold the same bytes.
+/// Where data begins in one of two files, at `at` or after it; where they end, if nowhere.
+Result<std::uint64_t> next_data_of(int one, int other, std::uint64_t at) {
+  const auto left = BH_TRY(os::next_data(one, at));
+  const auto right = BH_TRY(os::next_data(other, at));
+  const std::uint64_t end = std::numeric_limits<std::uint64_t>::max();
+  return std::min(left ? left->offset : end, right ? right->offset : end);
+}
+
+/// Whether two files hold the same bytes, the first one perhaps with a hole after them. Holes are
+/// not read.
 Result<bool> is_equal(int one, int other) {
   static constexpr std::size_t kPiece = std::size_t{1} << 20U;
   std::vector<std::byte> left(kPiece);
   std::vector<std::byte> right(kPiece);
-  for (std::uint64_t at = 0;;) {
+  if (BH_TRY(os::file_space(one)).size < BH_TRY(os::file_space(other)).size) {
+    return false;
+  }
+  for (std::uint64_t at = BH_TRY(next_data_of(one, other, 0));
+       at != std::numeric_limits<std::uint64_t>::max(); at = BH_TRY(next_data_of(one, other, at))) {
     const std::size_t left_size = BH_TRY(os::pread_some(one, left, at));
     const std::size_t right_size = BH_TRY(os::pread_some(other, right, at));
     const std::size_t size = std::min(left_size, right_size);
-    if (!std::ranges::equal(Bytes(left).first(size), Bytes(right).first(size)) ||
-        (size == 0 && left_size != right_size)) {
+    if (size == 0 || !std::ranges::equal(Bytes(left).first(size), Bytes(right).first(size))) {
       return false;
-    }
-    if (size == 0) {
-      return true;
     }
     at += size;
   }
+  return true;
 }
 
 class Verifier {

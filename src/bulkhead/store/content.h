@@ -13,6 +13,10 @@
 
 namespace bulkhead::store {
 
+/// Files of roots end with a hole, up to a multiple of this: to a machine that goes on from a saved
+/// one its disks must look as the saved one's did.
+inline constexpr std::uint64_t kRootFileUnit = std::uint64_t{64} << 30U;
+
 /// Where things lie on disk: docs/formats/store.md.
 class Layout {
  public:

@@ -29,7 +29,6 @@ struct Image {
   ImageRecord record;
   oci::ImageConfig config;
   std::string root_path;
-  std::uint64_t root_size_bytes = 0;
   os::FileLock use;
 };
 

@@ -16,6 +16,7 @@
 #include "bulkhead/base/log.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/os/file.h"
+#include "bulkhead/os/file_space.h"
 #include "bulkhead/os/io.h"
 #include "bulkhead/os/sync.h"
 #include "bulkhead/os/unique_fd.h"
@@ -161,7 +162,13 @@ Result<> Ingest::move_into_store(const Digest& digest, std::set<DigestAlgorithm>
 
 Result<> Ingest::replace_root(const Digest& chain) {
   {
-    const os::UniqueFd fd = BH_TRY(os::open_file(staged_root(), O_RDONLY));
+    const os::UniqueFd fd = BH_TRY(os::open_file(staged_root(), O_RDWR));
+    const std::uint64_t size = BH_TRY(os::file_space(fd.get())).size;
+    const std::uint64_t padded = (size + kRootFileUnit - 1) / kRootFileUnit * kRootFileUnit;
+    if (const auto made = os::set_file_size(fd.get(), padded); !made) {
+      // Under a limit for files: containers boot then, rather than start from a template.
+      log::debug("root {}: {}", chain.text(), made.error().message());
+    }
     BH_TRY(os::sync_file(fd.get()).context("write root"));
   }
   BH_TRY(os::rename_path(staged_root(), layout_.root(chain)));

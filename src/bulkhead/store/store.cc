@@ -135,14 +135,12 @@ Result<std::optional<Image>> Store::find(std::string_view text) {
     return damaged(config.error());
   }
   std::string root = layout_.root(record->chain);
-  const auto info = os::file_info(root);
-  if (!info) {
+  if (const auto info = os::file_info(root); !info) {
     return damaged(info.error());
   }
   return Image{.record = *std::move(record),
                .config = *std::move(config),
                .root_path = std::move(root),
-               .root_size_bytes = info->size,
                .use = std::move(use)};
 }
 
