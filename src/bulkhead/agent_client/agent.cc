@@ -112,6 +112,11 @@ std::weak_ptr<mux::Session> Agent::session() const { return state_->connection->
 
 mux::StreamId Agent::next_stream() { return state_->last_stream += 2; }
 
+void Agent::prepare(const agent::v1::PrepareRequest& request, Done<void> done) {
+  state_->rpc().prepare(request, within(state_->timeouts.start),
+                        plain<agent::v1::PrepareResponse>(std::move(done)));
+}
+
 void Agent::start(const agent::v1::StartRequest& request, Done<StartOutcome> done) {
   state_->rpc().start(request, within(state_->timeouts.start),
                       checked<agent::v1::StartResponse>(std::move(done)));

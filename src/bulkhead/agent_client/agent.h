@@ -57,6 +57,7 @@ class Agent {
   /// An id that was not given out before.
   mux::StreamId next_stream();
 
+  void prepare(const agent::v1::PrepareRequest& request, Done<void> done);
   void start(const agent::v1::StartRequest& request, Done<StartOutcome> done);
   void exec(const agent::v1::ExecRequest& request, Done<StartOutcome> done);
 

@@ -44,6 +44,7 @@ class ScriptedGuest final : public agent::v1::AgentService {
   }
 
   // What the host asked.
+  std::optional<agent::v1::PrepareRequest> prepared;
   std::optional<agent::v1::StartRequest> started;
   std::vector<agent::v1::ExecRequest> execs;
   std::vector<agent::v1::SignalRequest> signals;
@@ -65,6 +66,12 @@ class ScriptedGuest final : public agent::v1::AgentService {
   std::map<std::uint32_t, std::string> received;
   std::set<std::uint32_t> ended;
   bool reads = true;
+
+  void prepare(agent::v1::PrepareRequest request,
+               Respond<agent::v1::PrepareResponse> respond) override {
+    prepared = std::move(request);
+    respond(agent::v1::PrepareResponse());
+  }
 
   void start(agent::v1::StartRequest request, Respond<agent::v1::StartResponse> respond) override {
     started = std::move(request);

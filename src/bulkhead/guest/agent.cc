@@ -165,6 +165,26 @@ void Agent::stop_container(std::move_only_function<void()> then) {
 
 // --- the service ---
 
+Result<> Agent::make_ready(const v1::PrepareRequest& request) {
+  BH_TRY(prepare_network().context("network"));
+  cgroup_ = BH_TRY(ContainerCgroup::create());
+  BH_TRY(mount_files_directory());
+  staged_.emplace(BH_TRY(StagedChild::create(*cgroup_, request)));
+  return {};
+}
+
+void Agent::prepare(v1::PrepareRequest request, ttrpc::Responder<v1::PrepareResponse> respond) {
+  if (was_started_ || cgroup_) {
+    respond(fail(ErrorCode::FailedPrecondition, "prepare: too late"));
+    return;
+  }
+  if (const auto ready = make_ready(request); !ready) {
+    respond(ready.error());
+    return;
+  }
+  respond(v1::PrepareResponse());
+}
+
 Result<> Agent::carry_out(const v1::StartRequest& plan) {
   BH_TRY(set_clock(plan.clock()));
   BH_TRY(os::credit_entropy(as_bytes(plan.entropy())));
@@ -183,7 +203,11 @@ Result<> Agent::carry_out(const v1::StartRequest& plan) {
     }
     BH_TRY(configure_network(plan.network()).context("network"));
     phases_.mark("network");
-    cgroup_ = BH_TRY(ContainerCgroup::create(plan.resources()));
+    if (!cgroup_) {
+      cgroup_ = BH_TRY(ContainerCgroup::create());
+      BH_TRY(mount_files_directory());
+    }
+    BH_TRY(cgroup_->limit(plan.resources()));
     BH_TRY(write_generated_files(plan));
     phases_.mark("cgroup");
   }
@@ -196,13 +220,18 @@ Result<> Agent::launch_first(const v1::StartRequest& plan,
                              std::move_only_function<void(StartOutcome)> on_started) {
   BH_TRY(carry_out(plan));
   hostname_ = plan.hostname();
+  if (staged_ && !staged_->suits(plan)) {
+    staged_.reset();
+  }
   first_ = BH_TRY(Process::launch(loop_, connection_->weak_session(), *cgroup_,
                                   {.id = "",
                                    .start = &plan,
                                    .process = &plan.process(),
                                    .hostname = hostname_,
-                                   .container = nullptr},
+                                   .container = nullptr,
+                                   .staged = staged_ ? &*staged_ : nullptr},
                                   std::move(on_started)));
+  staged_.reset();
   by_pid_.emplace(first_->pid(), first_);
   phases_.mark("clone");
   return {};

@@ -15,6 +15,7 @@
 #include "bulkhead/guest/cgroup.h"
 #include "bulkhead/guest/phases.h"
 #include "bulkhead/guest/process.h"
+#include "bulkhead/guest/staged_child.h"
 #include "bulkhead/mux/connection.h"
 #include "bulkhead/mux/session.h"
 #include "bulkhead/os/event_loop.h"
@@ -31,6 +32,8 @@ class Agent final : public agent::v1::AgentService {
   static Result<std::unique_ptr<Agent>> create(os::EventLoop& loop, os::UniqueFd port,
                                                Phases phases);
 
+  void prepare(agent::v1::PrepareRequest request,
+               ttrpc::Responder<agent::v1::PrepareResponse> respond) override;
   void start(agent::v1::StartRequest request,
              ttrpc::Responder<agent::v1::StartResponse> respond) override;
   void exec(agent::v1::ExecRequest request,
@@ -52,6 +55,7 @@ class Agent final : public agent::v1::AgentService {
   void on_stream(mux::StreamId id);
   void on_broken(const Error& error);
 
+  Result<> make_ready(const agent::v1::PrepareRequest& request);
   Result<> carry_out(const agent::v1::StartRequest& plan);
   Result<> launch_first(const agent::v1::StartRequest& plan,
                         std::move_only_function<void(StartOutcome)> on_started);
@@ -72,6 +76,7 @@ class Agent final : public agent::v1::AgentService {
   bool shutting_down_ = false;
   std::string hostname_;
   std::optional<ContainerCgroup> cgroup_;
+  std::optional<StagedChild> staged_;  ///< between prepare and start
   std::shared_ptr<Process> first_;
   std::map<std::string, std::shared_ptr<Process>> others_;  ///< exec'd, until they were waited for
   std::unordered_map<pid_t, std::weak_ptr<Process>> by_pid_;

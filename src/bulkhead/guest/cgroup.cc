@@ -135,7 +135,7 @@ std::optional<std::uint32_t> inner_pid(pid_t pid) {
 
 }  // namespace
 
-Result<ContainerCgroup> ContainerCgroup::create(const agent::v1::Resources& limits) {
+Result<ContainerCgroup> ContainerCgroup::create() {
   BH_TRY(os::mount({.source = "cgroup",
                     .target = kCgroupDirectory,
                     .type = "cgroup2",
@@ -144,9 +144,12 @@ Result<ContainerCgroup> ContainerCgroup::create(const agent::v1::Resources& limi
   BH_TRY(enable_controllers(hierarchy.get()));
   BH_TRY(os::make_directory_at(AT_FDCWD, kContainerCgroup, 0755));
   os::UniqueFd group = BH_TRY(os::open_file(kContainerCgroup, O_RDONLY | O_DIRECTORY));
-  BH_TRY(set_limits(group.get(), limits));
   BH_TRY(os::attach_device_program(group.get(), device_program(default_device_rules())));
   return ContainerCgroup(std::move(group));
+}
+
+Result<> ContainerCgroup::limit(const agent::v1::Resources& limits) const {
+  return set_limits(fd(), limits);
 }
 
 Result<os::UniqueFd> ContainerCgroup::open_group_of(std::int64_t pid) {

@@ -12,7 +12,9 @@ namespace bulkhead::guest {
 class ContainerCgroup {
  public:
   /// Mounts the hierarchy and makes the group with its limits and its device rules.
-  static Result<ContainerCgroup> create(const agent::v1::Resources& limits);
+  static Result<ContainerCgroup> create();
+
+  [[nodiscard]] Result<> limit(const agent::v1::Resources& limits) const;
 
   /// For being born in.
   [[nodiscard]] int fd() const { return directory_.get(); }

@@ -62,7 +62,9 @@ std::vector<PlannedMount> default_mounts() {
   };
 }
 
-std::vector<PlannedMount> planned_mounts(const agent::v1::StartRequest& plan) {
+/// Of a StartRequest or a PrepareRequest.
+template <class Request>
+std::vector<PlannedMount> planned_mounts(const Request& plan) {
   if (plan.mounts().empty()) {
     return default_mounts();
   }
@@ -88,20 +90,20 @@ Result<os::UniqueFd> clone_file(const std::string& path) {
 
 /// Detached binds of files of PID 1's, taken while they are in view. One for each use: a detached
 /// mount cannot be copied.
-struct Binds {
-  std::vector<os::UniqueFd> files;         ///< generated, as in the plan
-  std::vector<os::UniqueFd> null_devices;  ///< for masked paths
-};
+Result<std::vector<os::UniqueFd>> clone_generated_files(int count) {
+  std::vector<os::UniqueFd> files;
+  for (int i = 0; i < count; ++i) {
+    files.push_back(BH_TRY(clone_file(generated_file(i))));
+  }
+  return files;
+}
 
-Result<Binds> take_binds(const agent::v1::StartRequest& plan) {
-  Binds binds;
-  for (int i = 0; i < plan.files_size(); ++i) {
-    binds.files.push_back(BH_TRY(clone_file(generated_file(i))));
+Result<std::vector<os::UniqueFd>> clone_null_devices(int count) {
+  std::vector<os::UniqueFd> devices;
+  for (int i = 0; i < count; ++i) {
+    devices.push_back(BH_TRY(clone_file("/dev/null")));
   }
-  for (int i = 0; i < plan.masked_paths_size(); ++i) {
-    binds.null_devices.push_back(BH_TRY(clone_file("/dev/null")));
-  }
-  return binds;
+  return devices;
 }
 
 Result<> mount_planned(int root, const PlannedMount& mount) {
@@ -225,17 +227,59 @@ Result<> bind_file(int root, const std::string& path, const os::UniqueFd& file) 
   return os::attach_mount(file.get(), target.get());
 }
 
+Result<> mount_all(int root, const std::vector<PlannedMount>& mounts) {
+  for (const PlannedMount& mount : mounts) {
+    BH_TRY(mount_planned(root, mount).context("mount " + quote(mount.destination)));
+  }
+  return populate_dev(root, mounts).context("/dev");
+}
+
+Result<> bind_files(int root, const agent::v1::StartRequest& plan,
+                    const std::vector<os::UniqueFd>& files) {
+  for (int i = 0; i < plan.files_size(); ++i) {
+    BH_TRY(bind_file(root, plan.files(i).path(), files[static_cast<std::size_t>(i)])
+               .context(quote(plan.files(i).path())));
+  }
+  return {};
+}
+
+/// Read-only and masked ones, of a StartRequest or a PrepareRequest.
+template <class Request>
+Result<> cover_paths(int root, const Request& plan, const std::vector<os::UniqueFd>& null_devices) {
+  for (const std::string& path : plan.readonly_paths()) {
+    BH_TRY(make_read_only(root, path).context("read-only path " + quote(path)));
+  }
+  for (int i = 0; i < plan.masked_paths_size(); ++i) {
+    BH_TRY(mask(root, plan.masked_paths(i), null_devices[static_cast<std::size_t>(i)].get())
+               .context("masked path " + quote(plan.masked_paths(i))));
+  }
+  return {};
+}
+
+/// Where those mounts go that do not lie on another one.
+std::vector<std::string> topmost(const std::vector<PlannedMount>& mounts) {
+  std::vector<std::string> tops;
+  for (const PlannedMount& mount : mounts) {
+    const bool lies_on_one = std::ranges::any_of(
+        tops, [&](const std::string& top) { return mount.destination.starts_with(top + "/"); });
+    if (!lies_on_one) {
+      tops.push_back(mount.destination);
+    }
+  }
+  return tops;
+}
+
 }  // namespace
 
-Result<> write_generated_files(const agent::v1::StartRequest& plan) {
-  if (plan.files().empty()) {
-    return {};
-  }
-  BH_TRY(os::mount({.source = "files",
+Result<> mount_files_directory() {
+  return os::mount({.source = "files",
                     .target = kFilesDirectory,
                     .type = "tmpfs",
                     .flags = MS_NOSUID | MS_NODEV | MS_NOEXEC,
-                    .data = "size=4m,mode=755"}));
+                    .data = "size=4m,mode=755"});
+}
+
+Result<> write_generated_files(const agent::v1::StartRequest& plan) {
   for (int i = 0; i < plan.files_size(); ++i) {
     const agent::v1::GeneratedFile& file = plan.files(i);
     const mode_t mode = file.mode() == 0 ? 0644 : file.mode() & 0777U;
@@ -247,7 +291,6 @@ Result<> write_generated_files(const agent::v1::StartRequest& plan) {
 }
 
 Result<> set_up_namespaces(const agent::v1::StartRequest& plan) {
-  BH_TRY(os::unshare_namespaces(CLONE_NEWCGROUP));
   if (!plan.hostname().empty()) {
     BH_TRY(os::set_host_name(plan.hostname()));
   }
@@ -261,27 +304,43 @@ Result<> set_up_namespaces(const agent::v1::StartRequest& plan) {
 }
 
 Result<> enter_container_root(const agent::v1::StartRequest& plan) {
-  const Binds binds = BH_TRY(take_binds(plan));
+  const auto files = BH_TRY(clone_generated_files(plan.files_size()));
+  const auto null_devices = BH_TRY(clone_null_devices(plan.masked_paths_size()));
   BH_TRY(os::change_directory(kContainerRoot));
   BH_TRY(os::pivot_to_current_directory());
   const os::UniqueFd root = BH_TRY(open_root());
-  const std::vector<PlannedMount> mounts = planned_mounts(plan);
-  for (const PlannedMount& mount : mounts) {
-    BH_TRY(mount_planned(root.get(), mount).context("mount " + quote(mount.destination)));
+  BH_TRY(mount_all(root.get(), planned_mounts(plan)));
+  BH_TRY(bind_files(root.get(), plan, files));
+  BH_TRY(cover_paths(root.get(), plan, null_devices));
+  return os::change_directory("/");
+}
+
+Result<> stage_mounts(const agent::v1::PrepareRequest& request) {
+  const auto null_devices = BH_TRY(clone_null_devices(request.masked_paths_size()));
+  BH_TRY(os::mount({.source = "stage", .target = kStageDirectory, .type = "tmpfs"}));
+  const os::UniqueFd stage = BH_TRY(os::open_file(kStageDirectory, O_PATH | O_DIRECTORY));
+  BH_TRY(mount_all(stage.get(), planned_mounts(request)));
+  BH_TRY(cover_paths(stage.get(), request, null_devices));
+  return os::change_directory("/");
+}
+
+Result<> enter_staged_root(const agent::v1::StartRequest& plan, int root_mount) {
+  const auto files = BH_TRY(clone_generated_files(plan.files_size()));
+  BH_TRY(os::attach_mount(root_mount,
+                          BH_TRY(os::open_file(kContainerRoot, O_PATH | O_DIRECTORY)).get()));
+  const os::UniqueFd root = BH_TRY(os::open_file(kContainerRoot, O_PATH | O_DIRECTORY));
+  const os::UniqueFd stage = BH_TRY(os::open_file(kStageDirectory, O_PATH | O_DIRECTORY));
+  for (const std::string& destination : topmost(planned_mounts(plan))) {
+    const os::UniqueFd from =
+        BH_TRY(os::open_in_root(stage.get(), destination, O_PATH | O_DIRECTORY));
+    const os::UniqueFd to =
+        BH_TRY(open_or_make_in_root(root.get(), destination, TargetKind::Directory));
+    // With what is mounted below it.
+    BH_TRY(os::attach_mount(from.get(), to.get()).context("mount " + quote(destination)));
   }
-  BH_TRY(populate_dev(root.get(), mounts).context("/dev"));
-  for (int i = 0; i < plan.files_size(); ++i) {
-    BH_TRY(bind_file(root.get(), plan.files(i).path(), binds.files[static_cast<std::size_t>(i)])
-               .context(quote(plan.files(i).path())));
-  }
-  for (const std::string& path : plan.readonly_paths()) {
-    BH_TRY(make_read_only(root.get(), path).context("read-only path " + quote(path)));
-  }
-  for (int i = 0; i < plan.masked_paths_size(); ++i) {
-    BH_TRY(mask(root.get(), plan.masked_paths(i),
-                binds.null_devices[static_cast<std::size_t>(i)].get())
-               .context("masked path " + quote(plan.masked_paths(i))));
-  }
+  BH_TRY(bind_files(root.get(), plan, files));
+  BH_TRY(os::change_directory(root.get()));
+  BH_TRY(os::pivot_to_current_directory());
   return os::change_directory("/");
 }
 

@@ -12,10 +12,13 @@
 
 namespace bulkhead::guest {
 
-/// Files that the runtime makes, in a small tmpfs of PID 1's, by their place in the plan.
+/// The small tmpfs of PID 1's for files that the runtime makes.
+Result<> mount_files_directory();
+
+/// Writes them there, by their place in the plan.
 Result<> write_generated_files(const agent::v1::StartRequest& plan);
 
-/// Settings that belong to the new namespaces: host name, sysctls, its own cgroup as root.
+/// Settings that belong to the new namespaces: host name and sysctls.
 /// PID 1's /proc is still in view.
 Result<> set_up_namespaces(const agent::v1::StartRequest& plan);
 
@@ -23,6 +26,13 @@ Result<> set_up_namespaces(const agent::v1::StartRequest& plan);
 /// covers masked and read-only paths. After it "/" is the container's root, and nothing of PID 1's
 /// is left in view.
 Result<> enter_container_root(const agent::v1::StartRequest& plan);
+
+/// Makes the mounts of a container, with masked and read-only paths covered, beside its root, which
+/// is not there yet.
+Result<> stage_mounts(const agent::v1::PrepareRequest& request);
+
+/// As enter_container_root(), but the mounts are staged. `root` is a detached mount of the root.
+Result<> enter_staged_root(const agent::v1::StartRequest& plan, int root);
 
 /// The terminal becomes /dev/console.
 Result<> bind_console(int terminal);

@@ -61,6 +61,8 @@ Result<std::string> find_disk(const std::string& serial) {
 
 Result<> mount_root(const std::string& base_serial, const std::string& scratch_serial) {
   const std::string base = BH_TRY(find_disk(base_serial));
+  // A machine that goes on from a saved one had other disks.
+  BH_TRY(os::drop_block_cache(base));
   BH_TRY(os::mount({.source = base,
                     .target = kBaseDirectory,
                     .type = "ext4",
@@ -68,6 +70,7 @@ Result<> mount_root(const std::string& base_serial, const std::string& scratch_s
              .context("base"));
   // The tables of a fresh disk are zero already: no thread need write zeroes over them.
   const std::string scratch = BH_TRY(find_disk(scratch_serial));
+  BH_TRY(os::drop_block_cache(scratch));
   BH_TRY(os::mount({.source = scratch,
                     .target = kScratchDirectory,
                     .type = "ext4",

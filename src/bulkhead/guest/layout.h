@@ -12,6 +12,7 @@ inline constexpr const char* kContainerRoot = "/run/root";
 inline constexpr const char* kCgroupDirectory = "/run/cgroup";
 inline constexpr const char* kContainerCgroup = "/run/cgroup/container";
 inline constexpr const char* kFilesDirectory = "/run/files";
+inline constexpr const char* kStageDirectory = "/run/stage";
 
 inline constexpr const char* kAgentPort = "org.bulkhead.agent.0";
 

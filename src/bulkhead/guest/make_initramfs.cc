@@ -66,7 +66,7 @@ Result<> make(const std::string& program, const std::string& output) {
   const std::string init = BH_TRY(os::read_file(program));
   Archive archive;
   for (const char* directory : {"dev", "proc", "sys", "newroot", "run", "run/base", "run/scratch",
-                                "run/root", "run/cgroup", "run/files"}) {
+                                "run/root", "run/cgroup", "run/files", "run/stage"}) {
     archive.directory(directory);
   }
   archive.device("dev/console", 1);

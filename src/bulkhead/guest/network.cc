@@ -1,5 +1,7 @@
 #include "bulkhead/guest/network.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <optional>
@@ -7,6 +9,7 @@
 #include <vector>
 
 #include "bulkhead/agent/v1/agent.pb.h"
+#include "bulkhead/base/bytes.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/text.h"
@@ -14,6 +17,8 @@
 #include "bulkhead/netlink/link.h"
 #include "bulkhead/netlink/route.h"
 #include "bulkhead/netlink/socket.h"
+#include "bulkhead/os/io.h"
+#include "bulkhead/os/unique_fd.h"
 
 namespace bulkhead::guest {
 namespace {
@@ -26,21 +31,54 @@ struct Configured {
   std::uint32_t index;
 };
 
+/// As docker has it: an interface without an address of version 6 does not speak it.
+Result<> disable_version_6(const std::string& name) {
+  const std::string path = "/proc/sys/net/ipv6/conf/" + name + "/disable_ipv6";
+  const auto file = os::open_file(path, O_WRONLY);
+  if (!file) {
+    // A kernel without it has nothing to disable.
+    return file.error().code() == ErrorCode::NotFound ? Result<>() : file.error();
+  }
+  return os::write_all(file->get(), as_bytes("1")).context(path);
+}
+
+bool has_version_6(const agent::v1::Interface& interface) {
+  return std::ranges::any_of(interface.addresses(),
+                             [](const std::string& address) { return address.contains(':'); });
+}
+
+Result<> bring_up(netlink::Socket& socket, std::uint32_t index) {
+  netlink::LinkChange up;
+  up.up = true;
+  return netlink::change_link(socket, index, up);
+}
+
 Result<Configured> configure_interface(netlink::Socket& socket,
                                        const std::vector<netlink::Link>& links,
                                        const agent::v1::Interface& interface) {
   const netlink::MacAddress mac = BH_TRY(netlink::parse_mac(interface.mac_address()));
+  const netlink::MacAddress device =
+      interface.device_mac_address().empty()
+          ? mac
+          : BH_TRY(netlink::parse_mac(interface.device_mac_address()));
   const auto link = std::ranges::find_if(
-      links, [&](const auto& one) { return one.index != kLoopback && one.mac == mac; });
+      links, [&](const auto& one) { return one.index != kLoopback && one.mac == device; });
   if (link == links.end()) {
-    return fail(ErrorCode::NotFound, "no interface has the address {}", netlink::format_mac(mac));
+    return fail(ErrorCode::NotFound, "no interface has the address {}",
+                netlink::format_mac(device));
   }
   netlink::LinkChange change;
+  if (device != mac) {
+    change.mac = mac;
+  }
   if (!interface.name().empty() && interface.name() != link->name) {
     change.name = interface.name();
   }
   if (interface.mtu() != 0 && interface.mtu() != link->mtu) {
     change.mtu = interface.mtu();
+  }
+  if (!has_version_6(interface)) {
+    BH_TRY(disable_version_6(link->name));
   }
   // A link that is up cannot be renamed, so that goes first; it is down after boot.
   change.up = true;
@@ -74,11 +112,20 @@ Result<> configure_route(netlink::Socket& socket, const std::vector<Configured>&
 
 }  // namespace
 
+Result<> prepare_network() {
+  netlink::Socket socket = BH_TRY(netlink::Socket::open(netlink::Protocol::Route));
+  for (const netlink::Link& link : BH_TRY(netlink::list_links(socket))) {
+    if (link.index != kLoopback) {
+      BH_TRY(disable_version_6(link.name));
+    }
+    BH_TRY(bring_up(socket, link.index).context(link.name));
+  }
+  return {};
+}
+
 Result<> configure_network(const agent::v1::Network& network) {
   netlink::Socket socket = BH_TRY(netlink::Socket::open(netlink::Protocol::Route));
-  netlink::LinkChange up;
-  up.up = true;
-  BH_TRY(netlink::change_link(socket, kLoopback, up).context("loopback"));
+  BH_TRY(bring_up(socket, kLoopback).context("loopback"));
   if (network.interfaces().empty()) {
     return {};
   }

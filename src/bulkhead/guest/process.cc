@@ -26,11 +26,14 @@
 #include "bulkhead/base/log.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/guest/cgroup.h"
+#include "bulkhead/guest/layout.h"
 #include "bulkhead/guest/process_setup.h"
 #include "bulkhead/guest/pumps.h"
+#include "bulkhead/guest/staged_child.h"
 #include "bulkhead/mux/session.h"
 #include "bulkhead/os/event_loop.h"
 #include "bulkhead/os/io.h"
+#include "bulkhead/os/mount.h"
 #include "bulkhead/os/namespaces.h"
 #include "bulkhead/os/own_process.h"
 #include "bulkhead/os/process.h"
@@ -125,9 +128,11 @@ Result<std::shared_ptr<Process>> Process::launch(
   if (!process->has_terminal_) {
     BH_TRY(process->prepare_standard(child));
   }
-  auto [ours, theirs] = BH_TRY(os::make_socket_pair());
-  BH_TRY(process->clone_child(options, child, theirs.get()));
-  process->report_ = std::move(ours);
+  if (options.staged != nullptr) {
+    BH_TRY(process->start_staged(options, child));
+  } else {
+    BH_TRY(process->clone_child(options, child));
+  }
   process->on_started_ = std::move(on_started);
   BH_TRY(loop.watch(process->report_.get(), EPOLLIN, [weak = std::weak_ptr(process)](auto) {
     if (const auto self = weak.lock(); self != nullptr) {
@@ -152,12 +157,29 @@ Result<> Process::prepare_standard(Standard& child) {
   return {};
 }
 
-Result<> Process::clone_child(const Options& options, const Standard& child, int report) {
+Result<> Process::start_staged(const Options& options, const Standard& child) {
+  const os::UniqueFd directory = BH_TRY(os::open_file(kContainerRoot, O_PATH | O_DIRECTORY));
+  const os::UniqueFd root = BH_TRY(os::clone_tree(directory.get()));
+  std::vector<int> standard;
+  for (const os::UniqueFd& fd : child.fds) {
+    if (fd.is_open()) {
+      standard.push_back(fd.get());
+    }
+  }
+  BH_TRY(options.staged->start(*options.start, root.get(), standard));
+  pid_ = options.staged->pid();
+  pidfd_ = options.staged->take_pidfd();
+  report_ = options.staged->take_report();
+  return {};
+}
+
+Result<> Process::clone_child(const Options& options, const Standard& child) {
+  auto [ours, theirs] = BH_TRY(os::make_socket_pair());
   ChildPlan plan{.start = options.start,
                  .process = options.process,
                  .hostname = options.hostname,
                  .container_pidfd = -1,
-                 .report = report};
+                 .report = theirs.get()};
   for (std::size_t i = 0; i < std::size(plan.standard); ++i) {
     plan.standard[i] = child.fds[i].get();
   }
@@ -177,6 +199,7 @@ Result<> Process::clone_child(const Options& options, const Standard& child, int
   }
   pid_ = result.pid;
   pidfd_ = std::move(result.pidfd);
+  report_ = std::move(ours);
   return {};
 }
 

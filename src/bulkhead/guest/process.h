@@ -14,6 +14,7 @@
 #include "bulkhead/base/result.h"
 #include "bulkhead/guest/cgroup.h"
 #include "bulkhead/guest/pumps.h"
+#include "bulkhead/guest/staged_child.h"
 #include "bulkhead/mux/session.h"
 #include "bulkhead/os/event_loop.h"
 #include "bulkhead/os/process.h"
@@ -42,6 +43,7 @@ class Process : public std::enable_shared_from_this<Process> {
     const agent::v1::Process* process = nullptr;
     std::string hostname;
     const Process* container = nullptr;  ///< the first process, for others
+    StagedChild* staged = nullptr;       ///< becomes the first one, if there is one that suits
   };
 
   /// Starts the child; `on_started` is told when it runs its program or why it does not.
@@ -81,7 +83,8 @@ class Process : public std::enable_shared_from_this<Process> {
           const Options& options);
 
   Result<> prepare_standard(Standard& child);
-  Result<> clone_child(const Options& options, const Standard& child, int report);
+  Result<> clone_child(const Options& options, const Standard& child);
+  Result<> start_staged(const Options& options, const Standard& child);
   void on_report();
   void on_started();
   void on_failed_start(StartOutcome outcome);

@@ -6,7 +6,9 @@
 #include <sys/types.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -45,6 +47,7 @@ using agent::v1::StartFailure;
 
 constexpr int kReport = 3;
 constexpr int kContainer = 4;
+constexpr std::size_t kLargestPlan = 64U << 20U;
 
 [[noreturn]] void report_failure(StartFailure failure, std::string_view message) {
   std::string text(1, kFailureReport);
@@ -246,20 +249,9 @@ StartFailure failure_of(ProgramFailure failure) {
   report_failure(failure_of(failed.failure), failed.message);
 }
 
-}  // namespace
-
-void run_child(const ChildPlan& plan) {
+/// From the container's root to the program.
+[[noreturn]] void become_program(const ChildPlan& plan) {
   const agent::v1::Process& process = *plan.process;
-  require(shed_descriptors(plan));
-  require(os::new_session());
-  os::set_umask(0);
-  require(set_out_of_memory_score(process.oom_score_adj()));
-  if (plan.start != nullptr) {
-    require(set_up_namespaces(*plan.start));
-    require(enter_container_root(*plan.start));
-  } else {
-    require(join_container());
-  }
   const os::UniqueFd root = require(os::open_file("/", O_PATH | O_DIRECTORY));
   if (process.terminal()) {
     require(open_terminal(root.get(), plan));
@@ -286,6 +278,65 @@ void run_child(const ChildPlan& plan) {
     os::set_umask(process.user().umask() & 0777U);
   }
   execute_program(process, environment);
+}
+
+struct StagedStart {
+  agent::v1::StartRequest plan;
+  os::UniqueFd root;
+};
+
+/// Waits for kStartMessage and takes the standard descriptors that came with it.
+Result<StagedStart> receive_start() {
+  std::array<std::byte, 1> message{};
+  os::Received received = BH_TRY(os::receive_with_fds(kReport, message));
+  const std::size_t count = received.fds.size();
+  if (received.size != 1 || (count != 2 && count != 5)) {
+    os::exit_now(0);  // PID 1 has no use for this process
+  }
+  StagedStart start;
+  const std::string text = BH_TRY(os::read_to_end(received.fds[0].get(), kLargestPlan));
+  if (!start.plan.ParseFromString(text)) {
+    return fail(ErrorCode::Internal, "the plan is damaged");
+  }
+  start.root = std::move(received.fds[1]);
+  for (std::size_t i = 2; i < count; ++i) {
+    BH_TRY(os::place_descriptor(received.fds[i].get(), static_cast<int>(i) - 2));
+  }
+  return start;
+}
+
+}  // namespace
+
+void run_child(const ChildPlan& plan) {
+  require(shed_descriptors(plan));
+  require(os::new_session());
+  os::set_umask(0);
+  require(set_out_of_memory_score(plan.process->oom_score_adj()));
+  if (plan.start != nullptr) {
+    require(os::unshare_namespaces(CLONE_NEWCGROUP));
+    require(set_up_namespaces(*plan.start));
+    require(enter_container_root(*plan.start));
+  } else {
+    require(join_container());
+  }
+  become_program(plan);
+}
+
+void run_staged_child(const agent::v1::PrepareRequest& request, int report) {
+  require(shed_descriptors({.report = report}));
+  require(os::new_session());
+  os::set_umask(0);
+  require(os::unshare_namespaces(CLONE_NEWCGROUP));
+  require(stage_mounts(request));
+  require(os::write_all(kReport, as_bytes(std::string_view(&kStagedReport, 1))));
+  const StagedStart start = require(receive_start());
+  require(set_out_of_memory_score(start.plan.process().oom_score_adj()));
+  require(set_up_namespaces(start.plan));
+  require(enter_staged_root(start.plan, start.root.get()));
+  become_program({.start = &start.plan,
+                  .process = &start.plan.process(),
+                  .hostname = start.plan.hostname(),
+                  .report = kReport});
 }
 
 }  // namespace bulkhead::guest

@@ -30,4 +30,15 @@ struct ChildPlan {
 /// Never returns.
 [[noreturn]] void run_child(const ChildPlan& plan);
 
+inline constexpr char kStagedReport = 'S';  ///< the staged child waits
+
+/// What PID 1 sends to a child that waits: this byte, with descriptors of a serialised
+/// StartRequest, of a detached mount of the root, and, without a terminal, of the three standard
+/// ones.
+inline constexpr char kStartMessage = 'P';
+
+/// The first process of a container that is not known yet: makes what it can, reports, and waits.
+/// Without a message it ends. Never returns.
+[[noreturn]] void run_staged_child(const agent::v1::PrepareRequest& request, int report);
+
 }  // namespace bulkhead::guest
