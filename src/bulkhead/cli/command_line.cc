@@ -100,21 +100,25 @@ void add_process_options(CLI::App& sub, ProcessOptions& process) {
       "-t,--tty", [&process] { process.terminal = TerminalMode::Allocate; }, "Give a terminal");
 }
 
+void add_machine_options(CLI::App& sub, MachineOptions& machine) {
+  sub.add_option("--network", machine.network, "bulkhead (the default bridge) or none");
+  sub.add_option("-m,--memory", machine.memory, "Memory of the virtual machine")
+      ->type_name("SIZE")
+      ->capture_default_str();
+  sub.add_option("-c,--cpus", machine.cpus, "CPUs; two, or as many as the host has, if not given")
+      ->type_name("N");
+  sub.add_option("--scratch-size", machine.scratch_size, "Size of the writable layer, sparse")
+      ->type_name("SIZE")
+      ->capture_default_str();
+}
+
 void add_create_options(CLI::App& sub, CreateOptions& create) {
   add_process_options(sub, create.process);
   sub.add_option("--name", create.name, "Name of the container; made up if not given");
   sub.add_option("--entrypoint", create.entrypoint, "Program to run instead of the image's");
   sub.add_option("--hostname", create.hostname,
                  "Host name; the first 12 digits of the id if not given");
-  sub.add_option("--network", create.network, "bulkhead (the default bridge) or none");
-  sub.add_option("-m,--memory", create.memory, "Memory of the virtual machine")
-      ->type_name("SIZE")
-      ->capture_default_str();
-  sub.add_option("-c,--cpus", create.cpus, "CPUs; two, or as many as the host has, if not given")
-      ->type_name("N");
-  sub.add_option("--scratch-size", create.scratch_size, "Size of the writable layer, sparse")
-      ->type_name("SIZE")
-      ->capture_default_str();
+  add_machine_options(sub, create.machine);
   sub.add_option("--dns", create.dns_servers, "Name server instead of the host's")
       ->allow_extra_args(false);
   sub.add_option("-l,--label", create.labels, "Label K=V")
@@ -127,6 +131,8 @@ void add_create_options(CLI::App& sub, CreateOptions& create) {
   sub.add_flag("--rm", create.remove, "Remove the container when it ends");
   sub.add_flag("--insecure", create.insecure_registry,
                "Speak http, or https without checking certificates, to the registry");
+  sub.add_flag("--cold", create.cold, "Boot the machine, even where there is a template of it")
+      ->envname("BULKHEAD_COLD");
   sub.add_flag("--timing", create.timing, "Print where the time went, phase by phase, on stderr");
   rest_is_command(sub);
 }
@@ -291,6 +297,29 @@ void add_system(Tree& tree) {
   CLI::App* df =
       tree.command(*system, "df", "What images and containers take on disk", df_format, system_df);
   add_format(*df, *df_format);
+
+  auto warm_options = std::make_shared<MachineOptions>();
+  CLI::App* warm = tree.command(*system, "warm", "Make the template that containers start from",
+                                warm_options, system_warm);
+  add_machine_options(*warm, *warm_options);
+  warm->footer(
+      "The first container of a size leaves a template behind by itself; this makes it before.\n\n"
+      "Examples:\n"
+      "  bulkhead system warm\n"
+      "  bulkhead system warm -m 512m -c 1");
+
+  CLI::App* templates =
+      system->add_subcommand("template", "Saved machines that containers start from");
+  templates->require_subcommand(1);
+  auto list_format = std::make_shared<OutputFormat>(OutputFormat::Table);
+  CLI::App* list =
+      tree.command(*templates, "list", "List templates", list_format, template_list)->alias("ls");
+  add_format(*list, *list_format);
+  auto remove_options = std::make_shared<TemplateRemoveOptions>();
+  CLI::App* remove = tree.command(*templates, "rm", "Remove templates; containers are not touched",
+                                  remove_options, template_remove);
+  remove->add_option("TEMPLATE", remove_options->templates, "Ids, as template list shows them");
+  remove->add_flag("-a,--all", remove_options->all, "All of them");
 }
 
 }  // namespace

@@ -30,23 +30,28 @@ struct ProcessOptions {
   TerminalMode terminal = TerminalMode::None;
 };
 
+struct MachineOptions {
+  std::string memory = "1g";
+  double cpus = 0;  ///< 0: two, or what the host has if that is less
+  std::string scratch_size = "10g";
+  std::string network = "bulkhead";
+};
+
 struct CreateOptions {
   ProcessOptions process;
+  MachineOptions machine;
   std::string name;
   std::string image;
   std::vector<std::string> arguments;
   std::optional<std::string> entrypoint;  ///< "" resets the image's
   std::string hostname;
-  std::string network = "bulkhead";
-  std::string memory = "1g";
-  double cpus = 0;  ///< 0: two, or what the host has if that is less
-  std::string scratch_size = "10g";
   std::vector<std::string> dns_servers;
   std::vector<std::string> labels;
   std::string pull = "missing";  ///< always, missing, never
   bool read_only = false;
   bool remove = false;
   bool insecure_registry = false;
+  bool cold = false;
   bool timing = false;
 };
 
@@ -125,6 +130,18 @@ Result<int> image(const config::Paths& paths, const std::vector<std::string>& ar
 Result<int> disk(const config::Paths& paths, const std::vector<std::string>& arguments);
 
 Result<int> system_info(const config::Paths& paths, OutputFormat format);
+
+/// Makes a template, if there is none, and prints its id.
+Result<int> system_warm(const config::Paths& paths, const MachineOptions& options);
+
+Result<int> template_list(const config::Paths& paths, OutputFormat format);
+
+struct TemplateRemoveOptions {
+  std::vector<std::string> templates;
+  bool all = false;
+};
+
+Result<int> template_remove(const config::Paths& paths, const TemplateRemoveOptions& options);
 
 /// What images and containers take on disk.
 Result<int> system_df(const config::Paths& paths, OutputFormat format);

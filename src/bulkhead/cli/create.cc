@@ -94,20 +94,13 @@ Result<> set_process(const CreateOptions& options, const oci::ImageConfig& confi
   return {};
 }
 
-Result<> set_cpus(double cpus, runtime::ContainerOptions& options, oci::Resources& resources) {
-  if (cpus == 0) {
-    return {};
-  }
-  if (!(cpus >= 0.01 && cpus <= kMostCpus)) {
-    return fail(ErrorCode::Invalid, "--cpus {}: not from 0.01 to {}", cpus, kMostCpus);
-  }
-  options.vcpus = static_cast<std::uint32_t>(std::ceil(cpus));
+/// A part of a processor is a quota on the whole ones.
+void set_quota(double cpus, oci::Resources& resources) {
   if (std::ceil(cpus) != cpus) {
     resources.cpu_period_microseconds = kCpuPeriodMicroseconds;
     resources.cpu_quota_microseconds =
         static_cast<std::int64_t>(cpus * static_cast<double>(kCpuPeriodMicroseconds));
   }
-  return {};
 }
 
 Result<> set_labels(const std::vector<std::string>& labels, runtime::ContainerRecord& record) {
@@ -134,35 +127,45 @@ Result<> check_hostname(const std::string& name) {
   return {};
 }
 
-Result<runtime::ContainerOptions> machine_options(const CreateOptions& options) {
+Result<runtime::ContainerOptions> container_options(const CreateOptions& options) {
+  runtime::ContainerOptions container = BH_TRY(machine_options(options.machine));
+  container.cold = options.cold;
+  for (const std::string& server : options.dns_servers) {
+    container.dns_servers.push_back(
+        BH_TRY(netlink::IpPrefix::parse(server).context("--dns")).address_text());
+  }
+  container.stdin_once = options.process.input == InputMode::Keep;
+  if (options.process.terminal == TerminalMode::Allocate) {
+    if (const auto size = os::terminal_size(STDOUT_FILENO)) {
+      container.terminal_columns = size->columns;
+      container.terminal_rows = size->rows;
+    }
+  }
+  return container;
+}
+
+}  // namespace
+
+Result<runtime::ContainerOptions> machine_options(const MachineOptions& options) {
   runtime::ContainerOptions machine;
   machine.memory_bytes = BH_TRY(parse_size(options.memory).context("--memory"));
   if (machine.memory_bytes == 0) {
     return fail(ErrorCode::Invalid, "--memory {}: must be more than 0", options.memory);
   }
+  if (options.cpus != 0 && !(options.cpus >= 0.01 && options.cpus <= kMostCpus)) {
+    return fail(ErrorCode::Invalid, "--cpus {}: not from 0.01 to {}", options.cpus, kMostCpus);
+  }
+  machine.vcpus = static_cast<std::uint32_t>(std::ceil(options.cpus));
   machine.scratch_bytes = BH_TRY(parse_size(options.scratch_size).context("--scratch-size"));
   machine.network = options.network;
-  for (const std::string& server : options.dns_servers) {
-    machine.dns_servers.push_back(
-        BH_TRY(netlink::IpPrefix::parse(server).context("--dns")).address_text());
-  }
-  machine.stdin_once = options.process.input == InputMode::Keep;
-  if (options.process.terminal == TerminalMode::Allocate) {
-    if (const auto size = os::terminal_size(STDOUT_FILENO)) {
-      machine.terminal_columns = size->columns;
-      machine.terminal_rows = size->rows;
-    }
-  }
   return machine;
 }
-
-}  // namespace
 
 Result<runtime::ContainerRecord> create_container(const config::Paths& paths,
                                                   runtime::ContainerStore& store,
                                                   const CreateOptions& options) {
   runtime::ContainerRecord record;
-  record.options = BH_TRY(machine_options(options));
+  record.options = BH_TRY(container_options(options));
   if (!options.name.empty()) {
     BH_TRY(validate_name("container name", options.name));
   }
@@ -176,7 +179,7 @@ Result<runtime::ContainerRecord> create_container(const config::Paths& paths,
     spec.process.emplace();
   }
   BH_TRY(set_process(options, image.config, *spec.process));
-  BH_TRY(set_cpus(options.cpus, record.options, spec.linux_settings.resources));
+  set_quota(options.machine.cpus, spec.linux_settings.resources);
   record.id = BH_TRY(make_id());
   spec.hostname = options.hostname.empty() ? record.id.substr(0, 12) : options.hostname;
   spec.root = {.path = "rootfs", .readonly = options.read_only};

@@ -26,6 +26,11 @@ struct Paths {
 
   [[nodiscard]] std::string containers() const { return state + "/containers"; }
 
+  [[nodiscard]] std::string templates() const { return state + "/templates"; }
+
+  /// Locks of templates that are being made, and which of them were found whole since the boot.
+  [[nodiscard]] std::string template_marks() const { return run + "/templates"; }
+
   [[nodiscard]] std::string network_database() const { return run + "/network.db"; }
 
   [[nodiscard]] std::string kernel() const { return share + "/vmlinux"; }

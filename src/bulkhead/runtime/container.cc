@@ -76,6 +76,27 @@ bool is_harmless(std::uint32_t signal) {
   return std::ranges::find(kHarmless, static_cast<int>(signal)) != kHarmless.end();
 }
 
+/// The same machine with descriptors of its own.
+Result<vmm::MachineConfig> duplicate(const vmm::MachineConfig& from) {
+  vmm::MachineConfig to{.name = from.name,
+                        .vcpus = from.vcpus,
+                        .memory_bytes = from.memory_bytes,
+                        .kernel = from.kernel,
+                        .initramfs = from.initramfs,
+                        .is_own_kernel = from.is_own_kernel,
+                        .kernel_arguments = from.kernel_arguments};
+  for (const vmm::DiskDevice& disk : from.disks) {
+    os::UniqueFd file = BH_TRY(os::duplicate(disk.file.get()));
+    to.disks.push_back({.serial = disk.serial, .file = std::move(file), .access = disk.access});
+  }
+  if (from.network) {
+    os::UniqueFd tap = BH_TRY(os::duplicate(from.network->tap.get()));
+    to.network =
+        vmm::NetworkDevice{.tap = std::move(tap), .mac_address = from.network->mac_address};
+  }
+  return to;
+}
+
 constexpr std::uint32_t kHighestSignal = 64;
 
 }  // namespace
@@ -133,15 +154,15 @@ Result<> Container::set_up() {
   plan_ = BH_TRY(plan_container(config_.id, config_.spec, config_.options, network_,
                                 network_ ? host_.resolver() : network::ResolverConfig{}));
   plan_.mutable_process()->set_terminal(config_.terminal);
-  machine_ = BH_TRY(host_.make_machine(loop_, std::move(machine)));
-  return start_machine();
+  return start_machine(std::move(machine),
+                       config_.options.cold ? Host::Origin::Boot : Host::Origin::Template);
 }
 
 Result<vmm::MachineConfig> Container::machine_config() {
   const ContainerOptions& options = config_.options;
   vmm::MachineConfig machine{.name = config_.id,
                              .vcpus = options.vcpus,
-                             .memory_bytes = options.memory_bytes,
+                             .memory_bytes = options.machine_memory_bytes(),
                              .kernel = options.kernel_path,
                              .initramfs = {},
                              .kernel_arguments = {},
@@ -158,7 +179,10 @@ Result<vmm::MachineConfig> Container::machine_config() {
                            .access = vmm::Access::ReadOnly});
   scratch_is_temporary_ = options.scratch_path.empty();
   scratch_path_ = scratch_is_temporary_ ? config_.bundle + "/scratch.ext4" : options.scratch_path;
-  os::UniqueFd scratch = BH_TRY(host_.open_scratch(scratch_path_, options.scratch_bytes));
+  os::UniqueFd scratch = BH_TRY(host_.open_scratch(scratch_path_, options.scratch_bytes,
+                                                   scratch_is_temporary_ || options.remove_on_exit
+                                                       ? Host::ScratchLife::Container
+                                                       : Host::ScratchLife::Kept));
   machine.disks.push_back({.serial = std::string(kScratchSerial),
                            .file = std::move(scratch),
                            .access = vmm::Access::ReadWrite});
@@ -174,7 +198,15 @@ Result<vmm::MachineConfig> Container::machine_config() {
   return machine;
 }
 
-Result<> Container::start_machine() {
+Result<> Container::start_machine(vmm::MachineConfig config, Host::Origin origin) {
+  if (origin == Host::Origin::Template) {
+    spare_ = BH_TRY(duplicate(config));
+  }
+  machine_ = BH_TRY(host_.make_machine(loop_, std::move(config), origin));
+  is_restored_ = machine_->is_restored();
+  if (!is_restored_) {
+    spare_.reset();
+  }
   BH_TRY(machine_->start([this](const vmm::MachineExit& exit) { on_machine_exit(exit); }));
   pid_ = machine_->pid();
   timing_.mark("machine started");
@@ -183,8 +215,25 @@ Result<> Container::start_machine() {
                                   {.on_ready = [this] { on_agent_ready(); },
                                    .on_lost = [this](const Error& error) { on_agent_lost(error); }},
                                   timeouts_.agent));
-  boot_timer_ = loop_.after(timeouts_.boot, [this] { on_boot_timeout(); });
+  boot_timer_ =
+      loop_.after(spare_ ? timeouts_.restore : timeouts_.boot, [this] { on_boot_timeout(); });
   return {};
+}
+
+/// A template that does not come up costs time, not the container.
+void Container::boot_instead(std::string_view cause) {
+  log::warning("container {}: booting instead of starting from its template: {}", config_.id,
+               cause);
+  loop_.cancel(std::exchange(boot_timer_, 0));
+  agent_.reset();
+  machine_.reset();
+  vmm::MachineConfig config = *std::move(spare_);
+  spare_.reset();
+  if (const auto started = start_machine(std::move(config), Host::Origin::Boot); !started) {
+    on_machine_exit({.cause = vmm::MachineExit::Cause::Failed,
+                     .status = {},
+                     .description = started.error().message()});
+  }
 }
 
 // --- what machine and agent say ---
@@ -192,6 +241,7 @@ Result<> Container::start_machine() {
 void Container::on_agent_ready() {
   timing_.mark("agent hello");
   loop_.cancel(std::exchange(boot_timer_, 0));
+  spare_.reset();
   if (starting_.contains("")) {
     send_plan();
   }
@@ -199,13 +249,18 @@ void Container::on_agent_ready() {
 
 void Container::on_boot_timeout() {
   boot_timer_ = 0;
+  if (spare_) {
+    host_.drop_template();
+    boot_instead("its guest did not answer");
+    return;
+  }
   lose_guest(fmt::format("the guest did not answer within {} s of its start",
                          std::chrono::ceil<std::chrono::seconds>(timeouts_.boot).count()));
 }
 
 void Container::on_agent_lost(const Error& error) {
-  if (tearing_down_ || machine_is_gone_) {
-    return;
+  if (tearing_down_ || machine_is_gone_ || spare_) {
+    return;  // the machine, or its time limit, says more
   }
   if (error.code() != ErrorCode::Unavailable) {
     lose_guest("the guest broke the protocol: " + error.message());
@@ -237,6 +292,13 @@ void Container::lose_guest(std::string cause) {
 }
 
 void Container::on_machine_exit(const vmm::MachineExit& exit) {
+  if (spare_ && !tearing_down_) {
+    if (exit.cause != vmm::MachineExit::Cause::Killed) {
+      host_.drop_template();
+    }
+    boot_instead(exit.description);
+    return;
+  }
   timing_.mark("machine gone");
   mark_machine_timing();
   machine_is_gone_ = true;
@@ -344,6 +406,9 @@ void Container::send_plan() {
       plan.set_terminal_columns(process.plan().terminal_columns());
       plan.set_terminal_rows(process.plan().terminal_rows());
     }
+    for (agent::v1::Interface& interface : *plan_.mutable_network()->mutable_interfaces()) {
+      interface.set_device_mac_address(machine_->mac_address());
+    }
     plan_.set_entropy(BH_TRY(fresh_entropy()));
     plan_.mutable_clock()->set_unix_nanoseconds(wall_now().time_since_epoch().count());
     return {};
@@ -401,6 +466,9 @@ void Container::on_started(Process& process) {
   process.set_running();
   if (process.id().empty()) {
     timing_.mark("started");
+    if (!config_.options.cold) {
+      host_.leave_template();
+    }
   }
   agent_->wait(process.id(), [this, id = process.id()](Result<agent_client::ProcessEnd> end) {
     if (const auto found = lookup(id)) {

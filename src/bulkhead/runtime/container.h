@@ -19,6 +19,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -48,6 +49,7 @@ struct ContainerConfig {
 
 struct ContainerTimeouts {
   std::chrono::milliseconds boot{30000};      ///< from the machine's start to the agent's greeting
+  std::chrono::milliseconds restore{10000};   ///< the same for one from a template
   std::chrono::milliseconds cause{2000};      ///< from a lost connection to the machine's own word
   std::chrono::milliseconds power_off{5000};  ///< from the agent's answer to the machine's end
   std::chrono::milliseconds quit{2000};       ///< after that
@@ -125,6 +127,9 @@ class Container {
   /// Of the virtual machine's process; stays after it has ended.
   [[nodiscard]] pid_t pid() const { return pid_; }
 
+  /// Its machine came from a template.
+  [[nodiscard]] bool is_restored() const { return is_restored_; }
+
   [[nodiscard]] bool is_gone() const { return gone_; }
 
   /// Why it ended, when it was not its process that ended; empty otherwise.
@@ -145,7 +150,8 @@ class Container {
 
   Result<> set_up();
   Result<vmm::MachineConfig> machine_config();
-  Result<> start_machine();
+  Result<> start_machine(vmm::MachineConfig config, Host::Origin origin);
+  void boot_instead(std::string_view cause);
 
   void on_agent_ready();
   void on_agent_lost(const Error& error);
@@ -191,11 +197,14 @@ class Container {
   bool holds_network_ = false;
   agent::v1::StartRequest plan_;
   pid_t pid_ = 0;
+  bool is_restored_ = false;
 
   ProcessMap processes_;
   std::map<std::string, Done<void>> starting_;  ///< who waits for a start, by exec id
   std::vector<Done<ExitRecord>> removing_;
 
+  /// To boot with if the guest does not come up from its template; until it has.
+  std::optional<vmm::MachineConfig> spare_;
   std::string cause_;
   bool out_of_memory_ = false;
   bool tearing_down_ = false;

@@ -52,6 +52,7 @@ struct ContainerState {
   std::uint32_t exit_code = 0;
   std::string error;  ///< why it ended, when it was not its process that ended
   bool oom_killed = false;
+  bool warm = false;  ///< it was started from a template
   std::string network;
   std::string address;
   std::string mac;

@@ -140,6 +140,7 @@ TEST_F(ContainerStoreTest, StateComesBack) {
   state.exit_code = 137;
   state.error = "why \"not\"";
   state.oom_killed = true;
+  state.warm = true;
   state.network = "bulkhead";
   ASSERT_THAT(store_.save_state(record.id, state, Durability::Durable), IsOk());
   const auto read = store_.load_state(record.id);
@@ -150,6 +151,7 @@ TEST_F(ContainerStoreTest, StateComesBack) {
   EXPECT_EQ(read->exit_code, 137);
   EXPECT_EQ(read->error, state.error);
   EXPECT_TRUE(read->oom_killed);
+  EXPECT_TRUE(read->warm);
 }
 
 TEST_F(ContainerStoreTest, AContainerWithAShimIsNotRemoved) {

@@ -191,6 +191,82 @@ TEST_F(ContainerTest, ThePlanCarriesTimeAndEntropy) {
   EXPECT_THAT(guest_->started->process().arguments(), ElementsAre("/bin/sh"));
 }
 
+TEST_F(ContainerTest, LeavesATemplateBehindUnlessItIsCold) {
+  run();
+  EXPECT_THAT(host_.origins, ElementsAre(Host::Origin::Template));
+  EXPECT_EQ(host_.templates_left, 1);
+  container_.reset();
+  started_.reset();
+  config_.options.cold = true;
+  run();
+  EXPECT_THAT(host_.origins, ElementsAre(Host::Origin::Template, Host::Origin::Boot));
+  EXPECT_EQ(host_.templates_left, 1);
+}
+
+TEST_F(ContainerTest, TellsTheGuestWhichAddressItsDeviceHas) {
+  host_.has_template = true;
+  run();
+  const agent::v1::Interface& interface = guest_->started->network().interfaces(0);
+  EXPECT_EQ(interface.mac_address(), "02:00:0a:4f:00:02");
+  EXPECT_EQ(interface.device_mac_address(), "02:00:00:00:00:01");
+}
+
+TEST_F(ContainerTest, BootsWhenItsTemplateDoesNotComeUp) {
+  host_.has_template = true;
+  ASSERT_THAT(create(), IsOk());
+  start();
+  const auto restored = host_.script;
+  restored->exit(vmm::MachineExit::Cause::Failed, "load of migration failed");
+  ASSERT_NE(host_.script, restored);
+  EXPECT_THAT(host_.origins, ElementsAre(Host::Origin::Template, Host::Origin::Boot));
+  EXPECT_FALSE(host_.has_template);
+  EXPECT_EQ(host_.script->config.disks.size(), 2);
+  EXPECT_TRUE(host_.script->config.network.has_value());
+  boot();
+  until([this] { return started_.has_value(); });
+  EXPECT_THAT(*started_, IsOk());
+  EXPECT_EQ(guest_->started->network().interfaces(0).device_mac_address(), "02:00:0a:4f:00:02");
+  EXPECT_THAT(host_.attached, ElementsAre("c1"));
+  EXPECT_TRUE(container_->cause().empty());
+}
+
+TEST_F(ContainerTest, BootsWhenTheGuestOfItsTemplateDoesNotAnswer) {
+  host_.has_template = true;
+  timeouts_.restore = milliseconds(50);
+  ASSERT_THAT(create(), IsOk());
+  start();
+  const auto restored = host_.script;
+  until([&] { return host_.script != restored; });
+  EXPECT_FALSE(host_.has_template);
+  boot();
+  until([this] { return started_.has_value(); });
+  EXPECT_THAT(*started_, IsOk());
+}
+
+TEST_F(ContainerTest, AMachineThatWasKilledIsNotItsTemplatesFault) {
+  host_.has_template = true;
+  ASSERT_THAT(create(), IsOk());
+  host_.script->exit(vmm::MachineExit::Cause::Killed, "was killed by signal 9 (Killed)");
+  EXPECT_THAT(host_.origins, ElementsAre(Host::Origin::Template, Host::Origin::Boot));
+  EXPECT_TRUE(host_.has_template);
+}
+
+TEST_F(ContainerTest, KilledBeforeItsTemplateIsUpItStaysKilled) {
+  host_.has_template = true;
+  ASSERT_THAT(create(), IsOk());
+  container_->kill("", SIGKILL, Container::KillScope::Process, [](const Result<>&) {});
+  until_gone();
+  EXPECT_THAT(host_.origins, ElementsAre(Host::Origin::Template));
+  EXPECT_EQ(status(), 137);
+}
+
+TEST_F(ContainerTest, GivesTheMachineAPowerOfTwoAndLimitsTheContainer) {
+  config_.options.memory_bytes = 300U << 20U;
+  run();
+  EXPECT_EQ(host_.script->config.memory_bytes, 512U << 20U);
+  EXPECT_EQ(guest_->started->resources().memory_bytes(), 300U << 20U);
+}
+
 TEST_F(ContainerTest, WithoutANetworkNothingIsAttached) {
   config_.options.network = "none";
   ASSERT_THAT(create(), IsOk());

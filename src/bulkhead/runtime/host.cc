@@ -21,6 +21,10 @@
 #include "bulkhead/os/file_info.h"
 #include "bulkhead/os/io.h"
 #include "bulkhead/os/unique_fd.h"
+#include "bulkhead/runtime/plan.h"
+#include "bulkhead/runtime/template_maker.h"
+#include "bulkhead/runtime/templates.h"
+#include "bulkhead/store/content.h"
 #include "bulkhead/vmm/machine.h"
 #include "bulkhead/vmm/qemu/qemu_machine.h"
 
@@ -29,24 +33,46 @@ namespace {
 
 class RealHost final : public Host {
  public:
-  explicit RealHost(config::Paths paths) : paths_(std::move(paths)) {}
+  explicit RealHost(config::Paths paths) : paths_(std::move(paths)), templates_(paths_) {}
 
-  Result<std::unique_ptr<vmm::Machine>> make_machine(os::EventLoop& loop,
-                                                     vmm::MachineConfig config) override {
+  Result<std::unique_ptr<vmm::Machine>> make_machine(os::EventLoop& loop, vmm::MachineConfig config,
+                                                     Origin origin) override {
+    const bool has_own_kernel = config.kernel.empty() && config.initramfs.empty();
     if (config.kernel.empty()) {
       config.kernel = paths_.kernel();
     }
     if (config.initramfs.empty()) {
       config.initramfs = paths_.initramfs();
     }
+    if (origin == Origin::Template && has_own_kernel) {
+      BH_TRY(use_template(config));
+    }
     return vmm::qemu::create_machine(loop, {.run_directory = paths_.run, .libexec = paths_.libexec},
                                      std::move(config));
+  }
+
+  void drop_template() override {
+    if (shape_) {
+      templates_.drop(*shape_);
+      missing_template_ = request_;
+    }
+  }
+
+  void leave_template() override {
+    if (const auto request = std::exchange(missing_template_, std::nullopt)) {
+      if (const auto begun = make_template_beside(paths_, *request); !begun) {
+        log::warning("template: {}", begun.error().message());
+      }
+    }
   }
 
   Result<NetworkPlace> attach_network(const std::string& network,
                                       const std::string& owner) override {
     network::Networks& networks = *BH_TRY(open_networks());
     network::Attachment attachment = BH_TRY(networks.attach(network, owner));
+    // The kernel takes tens of milliseconds to remove a TAP, which whoever closes the last
+    // descriptor waits for: that shall not be QEMU, but this process at its very end.
+    tap_ = BH_TRY(os::duplicate(attachment.tap.get()));
     return NetworkPlace{.network = std::move(attachment.network),
                         .guest = {.mac_address = std::move(attachment.mac_address),
                                   .address = std::move(attachment.address),
@@ -66,7 +92,8 @@ class RealHost final : public Host {
 
   network::ResolverConfig resolver() override { return network::host_resolver_config(); }
 
-  Result<os::UniqueFd> open_scratch(const std::string& path, std::uint64_t size_bytes) override {
+  Result<os::UniqueFd> open_scratch(const std::string& path, std::uint64_t size_bytes,
+                                    ScratchLife life) override {
     auto existing = os::open_file(path, O_RDWR | O_NOFOLLOW);
     if (existing) {
       if (!BH_TRY(os::file_info(existing->get())).is_regular()) {
@@ -83,7 +110,10 @@ class RealHost final : public Host {
         BH_TRY(os::open_file(unfinished, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW, 0600)
                    .context("scratch disk"));
     Result<> made;
-    if (auto formatted = ext4::format_scratch(disk.get(), size_bytes); !formatted) {
+    if (auto formatted = life == ScratchLife::Kept
+                             ? ext4::format_scratch(disk.get(), size_bytes)
+                             : ext4::format_empty(disk.get(), {.size_bytes = size_bytes});
+        !formatted) {
       made = std::move(formatted.error());
     } else {
       made = os::rename_path(unfinished, path);
@@ -96,6 +126,27 @@ class RealHost final : public Host {
   }
 
  private:
+  /// Where machines of that shape can be saved: restores it from its template, or notes that there
+  /// is none.
+  Result<> use_template(vmm::MachineConfig& config) {
+    request_ = {.vcpus = config.vcpus,
+                .memory_bytes = config.memory_bytes,
+                .has_network = config.network.has_value()};
+    for (const vmm::DiskDevice& disk : config.disks) {
+      const std::uint64_t size = BH_TRY(os::file_info(disk.file.get())).size;
+      (disk.serial == kBaseSerial ? request_.base_bytes : request_.scratch_bytes) = size;
+    }
+    if (config.disks.size() != 2 || request_.base_bytes % store::kRootFileUnit != 0) {
+      return {};
+    }
+    shape_ = BH_TRY(shape_of(paths_, config));
+    config.restore_from = templates_.find(*shape_);
+    if (!config.restore_from) {
+      missing_template_ = request_;
+    }
+    return {};
+  }
+
   Result<network::Networks*> open_networks() {
     if (!networks_) {
       networks_ = BH_TRY(network::Networks::open(paths_.run));
@@ -104,6 +155,11 @@ class RealHost final : public Host {
   }
 
   config::Paths paths_;
+  Templates templates_;
+  os::UniqueFd tap_;
+  std::optional<TemplateShape> shape_;  ///< of the last machine
+  TemplateRequest request_;             ///< of a template for it
+  std::optional<TemplateRequest> missing_template_;
   std::optional<network::Networks> networks_;
 };
 

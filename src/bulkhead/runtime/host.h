@@ -29,9 +29,22 @@ class Host {
   Host& operator=(const Host&) = delete;
   virtual ~Host() = default;
 
+  enum class Origin : std::uint8_t {
+    Template,  ///< restored where there is a template of its shape
+    Boot,
+  };
+
   /// Kernel and initramfs are filled in where they are empty.
   virtual Result<std::unique_ptr<vmm::Machine>> make_machine(os::EventLoop& loop,
-                                                             vmm::MachineConfig config) = 0;
+                                                             vmm::MachineConfig config,
+                                                             Origin origin) = 0;
+
+  /// The last machine was restored and does not run: its template is not used again.
+  virtual void drop_template() = 0;
+
+  /// Begins to make, beside, the template that the last machine could have used and that was not
+  /// there.
+  virtual void leave_template() = 0;
 
   virtual Result<NetworkPlace> attach_network(const std::string& network,
                                               const std::string& owner) = 0;
@@ -40,8 +53,14 @@ class Host {
 
   virtual network::ResolverConfig resolver() = 0;
 
+  enum class ScratchLife : std::uint8_t {
+    Container,  ///< nobody reads it after a crash: it has no journal
+    Kept,
+  };
+
   /// The writable disk, made and formatted if absent, opened for reading and writing.
-  virtual Result<os::UniqueFd> open_scratch(const std::string& path, std::uint64_t size_bytes) = 0;
+  virtual Result<os::UniqueFd> open_scratch(const std::string& path, std::uint64_t size_bytes,
+                                            ScratchLife life) = 0;
 };
 
 /// The real one.

@@ -141,6 +141,7 @@ Result<ContainerOptions> ContainerOptions::from_proto(const v1::CreateOptions& p
   options.terminal_columns = proto.terminal_size().columns();
   options.terminal_rows = proto.terminal_size().rows();
   options.kernel_path = proto.kernel_path();
+  options.cold = proto.cold();
   BH_TRY(options.settle().context("create options"));
   return options;
 }
@@ -168,6 +169,7 @@ void ContainerOptions::to_proto(v1::CreateOptions& proto) const {
   proto.mutable_terminal_size()->set_columns(terminal_columns);
   proto.mutable_terminal_size()->set_rows(terminal_rows);
   proto.set_kernel_path(kernel_path);
+  proto.set_cold(cold);
 }
 
 Result<ContainerOptions> ContainerOptions::from_json(const json::Value& value) {
@@ -197,6 +199,7 @@ Result<ContainerOptions> ContainerOptions::from_json(const json::Value& value) {
   BH_TRY(fields.read("terminal_columns", options.terminal_columns));
   BH_TRY(fields.read("terminal_rows", options.terminal_rows));
   BH_TRY(fields.read("kernel_path", options.kernel_path));
+  BH_TRY(fields.read("cold", options.cold));
   BH_TRY(options.settle());
   return options;
 }
@@ -227,6 +230,7 @@ json::Value ContainerOptions::to_json() const {
   value.set("terminal_columns", terminal_columns);
   value.set("terminal_rows", terminal_rows);
   value.set("kernel_path", kernel_path);
+  value.set("cold", cold);
   return value;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -40,6 +41,7 @@ struct ContainerOptions {
   std::uint32_t terminal_columns = 0;
   std::uint32_t terminal_rows = 0;
   std::string kernel_path;  ///< empty: the installed one
+  bool cold = false;        ///< boots, even where there is a template
 
   bool operator==(const ContainerOptions&) const = default;
 
@@ -52,6 +54,10 @@ struct ContainerOptions {
 
   /// Fills in defaults and checks.
   Result<> settle();
+
+  /// What the machine has, of which `memory_bytes` is the container's limit: a power of two, so
+  /// that few templates fit all.
+  [[nodiscard]] std::uint64_t machine_memory_bytes() const { return std::bit_ceil(memory_bytes); }
 
   void to_proto(v1::CreateOptions& proto) const;
   [[nodiscard]] json::Value to_json() const;

@@ -60,7 +60,9 @@ bool is_bind(const oci::Mount& mount) {
          });
 }
 
-Result<> plan_mounts(const oci::Spec& spec, agent::v1::StartRequest& plan) {
+/// Of a StartRequest or a PrepareRequest.
+template <class Request>
+Result<> plan_file_systems(const oci::Spec& spec, Request& plan) {
   for (const oci::Mount& mount : spec.mounts) {
     if (is_bind(mount)) {
       return fail(ErrorCode::Unsupported,
@@ -73,6 +75,8 @@ Result<> plan_mounts(const oci::Spec& spec, agent::v1::StartRequest& plan) {
     to.set_source(mount.source);
     copy_texts(to.mutable_options(), mount.options);
   }
+  copy_texts(plan.mutable_masked_paths(), spec.linux_settings.masked_paths);
+  copy_texts(plan.mutable_readonly_paths(), spec.linux_settings.readonly_paths);
   return {};
 }
 
@@ -87,6 +91,16 @@ void plan_resources(const oci::Resources& from, agent::v1::Resources& to) {
   to.set_cpu_period_microseconds(limit(from.cpu_period_microseconds));
   to.set_cpu_shares(limit(from.cpu_shares));
   to.set_pids(limit(from.pids_limit));
+}
+
+/// A machine with more memory than was asked for: the container gets what was.
+void limit_memory(const ContainerOptions& options, agent::v1::Resources& resources) {
+  const bool has_less = resources.memory_bytes() != 0 &&  //
+                        resources.memory_bytes() <= options.memory_bytes;
+  if (options.memory_bytes != 0 && options.machine_memory_bytes() > options.memory_bytes &&
+      !has_less) {
+    resources.set_memory_bytes(options.memory_bytes);
+  }
 }
 
 void plan_network(const GuestNetwork& from, agent::v1::Network& to) {
@@ -171,6 +185,12 @@ agent::v1::Process plan_process(const oci::Process& process) {
   return plan;
 }
 
+Result<agent::v1::PrepareRequest> plan_preparation(const oci::Spec& spec) {
+  agent::v1::PrepareRequest plan;
+  BH_TRY(plan_file_systems(spec, plan));
+  return plan;
+}
+
 Result<agent::v1::StartRequest> plan_container(const std::string& id, const oci::Spec& spec,
                                                const ContainerOptions& options,
                                                const std::optional<GuestNetwork>& network,
@@ -183,7 +203,7 @@ Result<agent::v1::StartRequest> plan_container(const std::string& id, const oci:
   plan.mutable_root()->set_base_serial(std::string(kBaseSerial));
   plan.mutable_root()->set_scratch_serial(std::string(kScratchSerial));
   plan.set_readonly_root(spec.root.readonly);
-  BH_TRY(plan_mounts(spec, plan));
+  BH_TRY(plan_file_systems(spec, plan));
   if (network) {
     plan_network(*network, *plan.mutable_network());
   }
@@ -194,9 +214,8 @@ Result<agent::v1::StartRequest> plan_container(const std::string& id, const oci:
     to.set_name(name);
     to.set_value(value);
   }
-  copy_texts(plan.mutable_masked_paths(), spec.linux_settings.masked_paths);
-  copy_texts(plan.mutable_readonly_paths(), spec.linux_settings.readonly_paths);
   plan_resources(spec.linux_settings.resources, *plan.mutable_resources());
+  limit_memory(options, *plan.mutable_resources());
   add_file(plan, "/etc/hosts", hosts_file(hostname, network, options));
   add_file(plan, "/etc/resolv.conf",
            resolv_conf(options, network ? resolver : network::ResolverConfig{}));

@@ -42,6 +42,10 @@ std::string resolv_conf(const ContainerOptions& options, const network::Resolver
 /// One process. Streams are left at 0.
 agent::v1::Process plan_process(const oci::Process& process);
 
+/// What a template's guest makes before it is saved: what containers of that specification share.
+/// Errors: as plan_container.
+Result<agent::v1::PrepareRequest> plan_preparation(const oci::Spec& spec);
+
 /// Everything but clock, entropy and the process's streams.
 /// Errors: Invalid without a process; Unsupported for a mount of a host's directory.
 Result<agent::v1::StartRequest> plan_container(const std::string& id, const oci::Spec& spec,

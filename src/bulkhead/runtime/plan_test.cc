@@ -183,6 +183,7 @@ TEST(Options, ComeBackFromProtoAndJson) {
   options.terminal_columns = 80;
   options.terminal_rows = 24;
   options.kernel_path = "/x/vmlinux";
+  options.cold = true;
   v1::CreateOptions proto;
   options.to_proto(proto);
   EXPECT_THAT(ContainerOptions::from_proto(proto), IsOkAnd(options));

@@ -69,6 +69,16 @@ class ScriptedMachine final : public vmm::Machine {
 
   void resume(Callback callback) override { callback({}); }
 
+  void save(Callback callback) override { callback({}); }
+
+  [[nodiscard]] bool is_restored() const override {
+    return script_->config.restore_from.has_value();
+  }
+
+  [[nodiscard]] std::string mac_address() const override {
+    return is_restored() ? "02:00:00:00:00:01" : script_->config.network->mac_address;
+  }
+
   void query_accelerator(
       std::move_only_function<void(Result<vmm::AcceleratorStatus>)> callback) override {
     callback(vmm::AcceleratorStatus{});
@@ -103,17 +113,31 @@ class ScriptedHost final : public Host {
   std::shared_ptr<MachineScript> script = std::make_shared<MachineScript>();
   std::optional<Error> machine_error;
   std::optional<Error> network_error;
+  bool has_template = false;
+  std::vector<Origin> origins;  ///< of the machines so far
+  int templates_left = 0;
   std::vector<std::string> attached;
   std::vector<std::string> detached;
 
-  Result<std::unique_ptr<vmm::Machine>> make_machine(os::EventLoop& loop,
-                                                     vmm::MachineConfig config) override {
+  Result<std::unique_ptr<vmm::Machine>> make_machine(os::EventLoop& loop, vmm::MachineConfig config,
+                                                     Origin origin) override {
     if (machine_error) {
       return *machine_error;
+    }
+    origins.push_back(origin);
+    if (has_template && origin == Origin::Template) {
+      config.restore_from.emplace();
+    }
+    if (script->started) {
+      script = std::make_shared<MachineScript>();
     }
     script->config = std::move(config);
     return std::make_unique<ScriptedMachine>(loop, script);
   }
+
+  void drop_template() override { has_template = false; }
+
+  void leave_template() override { ++templates_left; }
 
   Result<NetworkPlace> attach_network(const std::string& network,
                                       const std::string& owner) override {
@@ -134,8 +158,8 @@ class ScriptedHost final : public Host {
 
   network::ResolverConfig resolver() override { return {}; }
 
-  Result<os::UniqueFd> open_scratch(const std::string& /*path*/,
-                                    std::uint64_t /*size_bytes*/) override {
+  Result<os::UniqueFd> open_scratch(const std::string& /*path*/, std::uint64_t /*size_bytes*/,
+                                    ScratchLife /*life*/) override {
     return os::make_memfd("scratch");
   }
 };

@@ -52,7 +52,9 @@ void ManagedState::create_failed(const std::string& cause) {
   save(Durability::Durable);
 }
 
-void ManagedState::running() {
+void ManagedState::running(const runtime::Container& container) {
+  state_.vm_pid = container.pid();
+  state_.warm = container.is_restored();
   state_.status = runtime::ContainerStatus::Running;
   state_.started_at = wall_now();
   save(Durability::UntilReboot);

@@ -19,7 +19,7 @@ class ManagedState {
 
   /// No machine could be made for it.
   void create_failed(const std::string& cause);
-  void running();
+  void running(const runtime::Container& container);
 
   /// Before anybody is told. A transient container is gone from the store from here on.
   void stopped(const runtime::Container& container, const runtime::ExitRecord& exit);

@@ -271,7 +271,7 @@ void TaskService::on_started(const runtime::Process& process) {
     return;
   }
   if (managed_ != nullptr) {
-    managed_->running();
+    managed_->running(*container_);
   }
   event_types::TaskStart event;
   event.set_container_id(config_.id);

@@ -1,0 +1,97 @@
+#include <sched.h>
+
+#include <chrono>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "bulkhead/base/clock.h"
+#include "bulkhead/base/result.h"
+#include "bulkhead/base/table.h"
+#include "bulkhead/base/text.h"
+#include "bulkhead/cli/commands.h"
+#include "bulkhead/cli/create.h"
+#include "bulkhead/config/paths.h"
+#include "bulkhead/json/value.h"
+#include "bulkhead/json/write.h"
+#include "bulkhead/os/namespaces.h"
+#include "bulkhead/runtime/options.h"
+#include "bulkhead/runtime/template_maker.h"
+#include "bulkhead/runtime/templates.h"
+#include "bulkhead/store/content.h"
+
+namespace bulkhead::cli {
+namespace {
+
+std::string to_json(const std::vector<runtime::TemplateRecord>& templates) {
+  json::Array array;
+  for (const runtime::TemplateRecord& one : templates) {
+    json::Value value;
+    value.set("id", one.key);
+    value.set("cpus", one.shape.vcpus);
+    value.set("memory", one.shape.memory_bytes);
+    value.set("network", one.shape.has_network);
+    value.set("size", one.bytes);
+    value.set("created", format_rfc3339(one.created));
+    value.set("last_used", format_rfc3339(one.last_used));
+    array.push_back(std::move(value));
+  }
+  return json::write(array, json::Style::Pretty);
+}
+
+std::string age(WallTime since) {
+  return format_duration(std::chrono::duration_cast<std::chrono::seconds>(wall_now() - since)) +
+         " ago";
+}
+
+std::string to_table(const std::vector<runtime::TemplateRecord>& templates) {
+  Table table({"TEMPLATE", "CPUS", "MEMORY", "NETWORK", "SIZE", "CREATED", "LAST USED"});
+  for (const runtime::TemplateRecord& one : templates) {
+    table.add({one.key, std::to_string(one.shape.vcpus), format_size(one.shape.memory_bytes),
+               one.shape.has_network ? "yes" : "none", format_size(one.bytes), age(one.created),
+               age(one.last_used)});
+  }
+  return table.text();
+}
+
+}  // namespace
+
+Result<int> system_warm(const config::Paths& paths, const MachineOptions& options) {
+  runtime::ContainerOptions machine = BH_TRY(machine_options(options));
+  BH_TRY(machine.settle());
+  // The TAP of a machine that nobody shall reach.
+  BH_TRY(os::unshare_namespaces(CLONE_NEWNET).context("network namespace"));
+  const auto outcome =
+      BH_TRY(runtime::make_template(paths, {.vcpus = machine.vcpus,
+                                            .memory_bytes = machine.machine_memory_bytes(),
+                                            .base_bytes = store::kRootFileUnit,
+                                            .scratch_bytes = machine.scratch_bytes,
+                                            .has_network = machine.network != "none"}));
+  fmt::print("{}\n", outcome.key);
+  return 0;
+}
+
+Result<int> template_list(const config::Paths& paths, OutputFormat format) {
+  const auto templates = BH_TRY(runtime::Templates(paths).list());
+  fmt::print("{}", format == OutputFormat::Json ? to_json(templates) : to_table(templates));
+  return 0;
+}
+
+Result<int> template_remove(const config::Paths& paths, const TemplateRemoveOptions& options) {
+  const runtime::Templates templates(paths);
+  std::vector<std::string> keys = options.templates;
+  if (options.all) {
+    for (const runtime::TemplateRecord& one : BH_TRY(templates.list())) {
+      keys.push_back(one.key);
+    }
+  }
+  for (const std::string& key : keys) {
+    BH_TRY(templates.remove(key));
+    fmt::print("{}\n", key);
+  }
+  return 0;
+}
+
+}  // namespace bulkhead::cli

@@ -1,0 +1,173 @@
+#include "bulkhead/runtime/template_maker.h"
+
+#include <fcntl.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "bulkhead/agent/v1/agent.pb.h"
+#include "bulkhead/agent_client/agent.h"
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/result.h"
+#include "bulkhead/config/paths.h"
+#include "bulkhead/oci/spec.h"
+#include "bulkhead/os/event_loop.h"
+#include "bulkhead/os/file_space.h"
+#include "bulkhead/os/io.h"
+#include "bulkhead/os/process.h"
+#include "bulkhead/os/tap.h"
+#include "bulkhead/os/unique_fd.h"
+#include "bulkhead/runtime/plan.h"
+#include "bulkhead/runtime/templates.h"
+#include "bulkhead/vmm/machine.h"
+#include "bulkhead/vmm/qemu/qemu_machine.h"
+
+namespace bulkhead::runtime {
+namespace {
+
+constexpr const char* kProgram = "bulkhead-warm";
+constexpr std::chrono::seconds kPatience{60};
+
+vmm::qemu::Environment environment_of(const config::Paths& paths) {
+  return {.run_directory = paths.run, .libexec = paths.libexec};
+}
+
+/// An empty disk of that size, which takes no memory as long as nobody writes to it.
+Result<vmm::DiskDevice> empty_disk(std::string_view serial, std::uint64_t size,
+                                   vmm::Access access) {
+  os::UniqueFd file = BH_TRY(os::make_memfd(std::string(serial)));
+  BH_TRY(os::set_file_size(file.get(), size));
+  if (access == vmm::Access::ReadOnly) {
+    file = BH_TRY(os::open_file(fmt::format("/proc/self/fd/{}", file.get()), O_RDONLY));
+  }
+  return vmm::DiskDevice{.serial = std::string(serial), .file = std::move(file), .access = access};
+}
+
+Result<vmm::MachineConfig> machine_config(const config::Paths& paths,
+                                          const TemplateRequest& request) {
+  vmm::MachineConfig machine{.name = "template",
+                             .vcpus = request.vcpus,
+                             .memory_bytes = request.memory_bytes,
+                             .kernel = paths.kernel(),
+                             .initramfs = paths.initramfs()};
+  machine.disks.push_back(
+      BH_TRY(empty_disk(kBaseSerial, request.base_bytes, vmm::Access::ReadOnly)));
+  machine.disks.push_back(
+      BH_TRY(empty_disk(kScratchSerial, request.scratch_bytes, vmm::Access::ReadWrite)));
+  if (request.has_network) {
+    os::UniqueFd tap = BH_TRY(os::create_tap("template"));
+    machine.network = vmm::NetworkDevice{.tap = std::move(tap),
+                                         .mac_address = std::string(vmm::qemu::kSavedMacAddress)};
+  }
+  return machine;
+}
+
+/// Boots the machine, saves it, and sees it end.
+class Saving {
+ public:
+  explicit Saving(os::EventLoop& loop) : loop_(loop) {}
+
+  Result<> run(vmm::Machine& machine) {
+    const agent::v1::PrepareRequest preparation = BH_TRY(plan_preparation(oci::default_spec()));
+    BH_TRY(machine.start([this](const vmm::MachineExit& exit) { on_exit(exit); }));
+    const auto agent = BH_TRY(agent_client::Agent::create(loop_, machine.take_agent_channel(), {}));
+    agent->prepare(preparation, [this, &machine](const Result<>& prepared) {
+      if (prepared) {
+        save(machine);
+      } else {
+        finish(machine, prepared);
+      }
+    });
+    const auto deadline = std::chrono::steady_clock::now() + kPatience;
+    while (!is_over_) {
+      if (std::chrono::steady_clock::now() > deadline) {
+        return fail(ErrorCode::Timeout, "the machine was not saved within {} s", kPatience.count());
+      }
+      BH_TRY(loop_.run_once(std::chrono::milliseconds(100)));
+    }
+    return std::move(result_);
+  }
+
+ private:
+  void save(vmm::Machine& machine) {
+    machine.save([this, &machine](Result<> saved) { finish(machine, std::move(saved)); });
+  }
+
+  void finish(vmm::Machine& machine, Result<> result) {
+    result_ = std::move(result);
+    has_result_ = true;
+    machine.kill();
+  }
+
+  void on_exit(const vmm::MachineExit& exit) {
+    is_over_ = true;
+    if (exit.status.signal == SIGBUS) {
+      // A page of its memory had no place in the file.
+      result_ = fail(ErrorCode::NoSpace, "the file system has no room for a template");
+    } else if (!has_result_) {
+      result_ = fail(ErrorCode::Unavailable, "the machine ended before it was saved: {}",
+                     exit.description);
+    }
+  }
+
+  os::EventLoop& loop_;
+  Result<> result_;
+  bool has_result_ = false;
+  bool is_over_ = false;
+};
+
+}  // namespace
+
+Result<TemplateShape> shape_of(const config::Paths& paths, const vmm::MachineConfig& config) {
+  std::string text = BH_TRY(vmm::qemu::shape(environment_of(paths), config));
+  return TemplateShape{.text = std::move(text),
+                       .vcpus = config.vcpus,
+                       .memory_bytes = config.memory_bytes,
+                       .has_network = config.network.has_value()};
+}
+
+Result<TemplateOutcome> make_template(const config::Paths& paths, const TemplateRequest& request) {
+  vmm::MachineConfig config = BH_TRY(machine_config(paths, request));
+  const Templates templates(paths);
+  const TemplateShape shape = BH_TRY(shape_of(paths, config));
+  TemplateOutcome outcome{.key = shape.key()};
+  auto draft = BH_TRY(templates.begin(shape));
+  if (!draft) {
+    return outcome;
+  }
+  config.save_to = BH_TRY(draft->files());
+  const auto loop = BH_TRY(os::EventLoop::create());
+  const auto machine =
+      BH_TRY(vmm::qemu::create_machine(*loop, environment_of(paths), std::move(config)));
+  BH_TRY(Saving(*loop).run(*machine));
+  BH_TRY(draft->commit());
+  BH_TRY(templates.trim(kTemplateBudget));
+  outcome.is_new = true;
+  return outcome;
+}
+
+Result<> make_template_beside(const config::Paths& paths, const TemplateRequest& request) {
+  std::vector<std::string> arguments = {paths.program(kProgram),
+                                        std::to_string(request.vcpus),
+                                        std::to_string(request.memory_bytes),
+                                        std::to_string(request.base_bytes),
+                                        std::to_string(request.scratch_bytes),
+                                        request.has_network ? "network" : "none"};
+  constexpr int kErrors = 2;
+  std::ignore = BH_TRY(os::spawn({.arguments = std::move(arguments),
+                                  .descriptors = {{.source = kErrors, .target = kErrors}},
+                                  .new_session = true}));
+  return {};
+}
+
+}  // namespace bulkhead::runtime

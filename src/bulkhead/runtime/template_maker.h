@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "bulkhead/base/result.h"
+#include "bulkhead/config/paths.h"
+#include "bulkhead/runtime/templates.h"
+#include "bulkhead/vmm/machine.h"
+
+namespace bulkhead::runtime {
+
+/// What distinguishes one template from another on the same host.
+struct TemplateRequest {
+  std::uint32_t vcpus = 0;
+  std::uint64_t memory_bytes = 0;
+  std::uint64_t base_bytes = 0;     ///< size of the base disk
+  std::uint64_t scratch_bytes = 0;  ///< size of the writable one
+  bool has_network = true;
+};
+
+/// What all templates together may take of the disk, and of the page cache.
+inline constexpr std::uint64_t kTemplateBudget = std::uint64_t{4} << 30U;
+
+/// The shape of a machine that is to be made from `config`, whose kernel and initramfs are named.
+/// Errors: as vmm::qemu::shape.
+Result<TemplateShape> shape_of(const config::Paths& paths, const vmm::MachineConfig& config);
+
+struct TemplateOutcome {
+  std::string key;
+  bool is_new = false;  ///< otherwise there is one, or another process is making it
+};
+
+/// Boots a machine, saves it when its agent is ready, and keeps templates within the budget. Takes
+/// about a second. A TAP is made in the caller's network namespace, which should therefore be an
+/// empty one.
+/// Errors: whatever prevents it; nothing is left then.
+Result<TemplateOutcome> make_template(const config::Paths& paths, const TemplateRequest& request);
+
+/// Starts the program that does this, in the background and in a session of its own. Nothing waits
+/// for it.
+Result<> make_template_beside(const config::Paths& paths, const TemplateRequest& request);
+
+}  // namespace bulkhead::runtime
