@@ -15,6 +15,10 @@ bulkhead_setup_file() {
   export project_dir build_dir PATH WORK BULKHEAD_STATE_DIR BULKHEAD_RUN_DIR BUSYBOX
   "$project_dir/scripts/make-busybox-image" "$WORK/busybox.tar"
   bulkhead image import "$WORK/busybox.tar" "$BUSYBOX"
+  # The same tests with and without templates.
+  if [ -z "${BULKHEAD_COLD:-}" ]; then
+    bulkhead system warm
+  fi
 }
 
 bulkhead_teardown_file() {
@@ -34,6 +38,7 @@ find_leftovers() {
   while :; do
     found=$(
       pgrep -af "$WORK/" | grep -v -e bats -e pgrep -e docker-registry || true
+      template_makers
       ip -o link show type tun 2>/dev/null | cut -d: -f2
       grep -F "$WORK" /proc/mounts || true
       find "$BULKHEAD_STATE_DIR/containers" "$BULKHEAD_RUN_DIR/containers" -mindepth 1 -maxdepth 1 2>/dev/null || true
@@ -44,6 +49,16 @@ find_leftovers() {
     sleep 0.2
   done
   printf '%s' "$found"
+}
+
+# template_makers: those that work for our containers, in the background.
+template_makers() {
+  local pid
+  for pid in $(pgrep -x bulkhead-warm); do
+    if grep -qzF "BULKHEAD_STATE_DIR=$BULKHEAD_STATE_DIR" "/proc/$pid/environ" 2>/dev/null; then
+      echo "bulkhead-warm $pid"
+    fi
+  done
 }
 
 # remove_all: no container is left from the test before.
