@@ -9,6 +9,7 @@ teardown_file() { bulkhead_teardown_file; }
 
 setup() {
   remove_all
+  wait_until 20 no_maker_works
   bulkhead system warm >/dev/null
   TEMPLATE=$(bulkhead system template list --format json | jq -r '.[0].id')
   DIRECTORY=$BULKHEAD_STATE_DIR/templates/$TEMPLATE
