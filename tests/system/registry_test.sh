@@ -384,6 +384,7 @@ pushes() { "$image" push -q "$(bad fine)" "$(bad "$1")"; }
 check "push to it" pushes push-fine
 check "a connection lost in a push" pushes push-drop
 check "too large in one piece" pushes push-large
+check "and then no room for its pieces" fails_with "quota exceeded" pushes push-large-quota
 check "an upload that is taken elsewhere" pushes push-foreign
 check "a registry that took in something else" fails_with "took in" "$image" push "$(bad fine)" "$(bad push-lies)"
 no_secrets_elsewhere() { ! awk '$1 == 5011 && $4 != "-"' requests | grep .; }

@@ -30,10 +30,8 @@ bool is_passing(ErrorCode code) {
 }  // namespace
 
 Result<std::unique_ptr<BlobReader>> BlobReader::open(std::shared_ptr<Client> client,
-                                                     oci::Descriptor descriptor,
-                                                     const Backoff::Limits& retry) {
-  std::unique_ptr<BlobReader> reader(
-      new BlobReader(std::move(client), std::move(descriptor), retry));
+                                                     oci::Descriptor descriptor) {
+  std::unique_ptr<BlobReader> reader(new BlobReader(std::move(client), std::move(descriptor)));
   BH_TRY(reader->reopen());
   return reader;
 }

@@ -21,15 +21,13 @@ class BlobReader final : public oci::BlobReader {
  public:
   /// Waits for the head of the answer. Errors: those of Client.
   static Result<std::unique_ptr<BlobReader>> open(std::shared_ptr<Client> client,
-                                                  oci::Descriptor descriptor,
-                                                  const Backoff::Limits& retry = {});
+                                                  oci::Descriptor descriptor);
 
   Result<std::size_t> read(MutableBytes buffer) override;
 
  private:
-  BlobReader(std::shared_ptr<Client> client, oci::Descriptor descriptor,
-             const Backoff::Limits& retry)
-      : client_(std::move(client)), descriptor_(std::move(descriptor)), backoff_(retry) {}
+  BlobReader(std::shared_ptr<Client> client, oci::Descriptor descriptor)
+      : client_(std::move(client)), descriptor_(std::move(descriptor)) {}
 
   Result<std::size_t> read_once(MutableBytes buffer);
   Result<> reopen();

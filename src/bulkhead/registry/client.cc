@@ -98,17 +98,11 @@ std::string credentials_name(const Endpoint& endpoint, const std::string& regist
   if (!endpoint.is_mirror) {
     return registry;
   }
-  std::string name = endpoint.base_url.substr(endpoint.base_url.find("://") + 3);
-  name = name.substr(0, name.find('/'));
+  std::string name = authority_of(endpoint.base_url);
   return name == "registry-1.docker.io" ? "docker.io" : name;
 }
 
 }  // namespace
-
-std::string Client::Host::name() const {
-  const std::string rest = endpoint_.base_url.substr(endpoint_.base_url.find("://") + 3);
-  return rest.substr(0, rest.find('/'));
-}
 
 Client::Client(oci::Reference reference, ClientOptions options)
     : reference_(std::move(reference)), options_(std::move(options)) {}
@@ -288,7 +282,7 @@ Result<std::unique_ptr<HttpResponse>> Client::send_authorized(Host& host, const 
 /// `consume`, called with a success, may fail with what passes too: then all of it is tried again.
 Result<std::unique_ptr<HttpResponse>> Client::exchange(Host& host, const Call& call,
                                                        const Consume& consume) {
-  Backoff backoff(options_.retry);
+  Backoff backoff;
   while (true) {
     auto response = send_authorized(host, call);
     std::optional<std::chrono::seconds> told;
@@ -318,9 +312,10 @@ Result<std::unique_ptr<HttpResponse>> Client::exchange(Host& host, const Call& c
   }
 }
 
-template <class Can>
-Result<> Client::ask_hosts(Can can, const Call& call, const std::string& what,
-                           const Consume& consume) {
+/// What the first host gives that may be asked and has it.
+template <class Can, class Ask>
+auto Client::first_of_hosts(const std::string& what, Can can, Ask ask)
+    -> decltype(ask(std::declval<Host&>())) {
   std::optional<Error> failure;
   for (const auto& host : hosts_) {
     if (!can(host->endpoint())) {
@@ -329,11 +324,11 @@ Result<> Client::ask_hosts(Can can, const Call& call, const std::string& what,
     if (failure && failure->code() != ErrorCode::NotFound) {
       log::warning("mirror: {}", failure->message());
     }
-    auto response = exchange(*host, call, consume);
-    if (response && is_success((*response)->status())) {
-      return {};
+    auto answer = ask(*host);
+    if (answer) {
+      return answer;
     }
-    failure = response ? refused(*host, what, **response) : std::move(response).error();
+    failure = std::move(answer).error();
   }
   if (failure) {
     return *std::move(failure);
@@ -350,28 +345,29 @@ Result<> Client::ping() {
   return {};
 }
 
-Result<RemoteManifest> Client::manifest(const std::string& tag_or_digest) {
+Result<RemoteManifest> Client::manifest_of(Host& host, const std::string& tag_or_digest) {
   RemoteManifest manifest;
-  const bool is_tag = oci::is_tag(tag_or_digest);
   const Call call{.target = repository_path("manifests/" + tag_or_digest),
                   .scope = scope(),
                   .headers = {{"Accept", accepted_manifests()}}};
-  BH_TRY(ask_hosts(
-      [&](const Endpoint& endpoint) { return is_tag ? endpoint.can_resolve : endpoint.can_pull; },
-      call, reference_.text(),
-      [&](HttpResponse& response) -> Result<> {
-        const std::string type = response.header("content-type").value_or("");
-        manifest.media_type = type.substr(0, type.find(';'));
-        manifest.content =
-            BH_TRY(response.read_all(oci::kLargestDocument).context(reference_.text()));
-        if (const auto header = response.header("docker-content-digest")) {
-          if (auto digest = Digest::parse(*header)) {
-            manifest.digest_header = *std::move(digest);
-          }
-        }
-        return {};
-      }));
+  const auto response = BH_TRY(exchange(host, call, [&](HttpResponse& answer) -> Result<> {
+    const std::string type = answer.header("content-type").value_or("");
+    manifest.media_type = type.substr(0, type.find(';'));
+    manifest.content = BH_TRY(answer.read_all(oci::kLargestDocument).context(reference_.text()));
+    return {};
+  }));
+  if (!is_success(response->status())) {
+    return refused(host, reference_.text(), *response);
+  }
   return manifest;
+}
+
+Result<RemoteManifest> Client::manifest(const std::string& tag_or_digest) {
+  const bool is_tag = oci::is_tag(tag_or_digest);
+  return first_of_hosts(
+      reference_.text(),
+      [&](const Endpoint& endpoint) { return is_tag ? endpoint.can_resolve : endpoint.can_pull; },
+      [&](Host& host) { return manifest_of(host, tag_or_digest); });
 }
 
 Result<Client::BlobAnswer> Client::blob_of(Host& host, const oci::Descriptor& descriptor,
@@ -411,25 +407,9 @@ Result<Client::BlobAnswer> Client::blob_of(Host& host, const oci::Descriptor& de
 }
 
 Result<Client::BlobAnswer> Client::blob(const oci::Descriptor& descriptor, std::uint64_t offset) {
-  std::optional<Error> failure;
-  for (const auto& host : hosts_) {
-    if (!host->endpoint().can_pull) {
-      continue;
-    }
-    if (failure && failure->code() != ErrorCode::NotFound) {
-      log::warning("mirror: {}", failure->message());
-    }
-    auto answer = blob_of(*host, descriptor, offset);
-    if (answer) {
-      return answer;
-    }
-    failure = std::move(answer).error();
-  }
-  if (failure) {
-    return *std::move(failure);
-  }
-  return fail(ErrorCode::FailedPrecondition, "{}: hosts.toml names nobody who may be asked",
-              descriptor.digest.text());
+  return first_of_hosts(
+      descriptor.digest.text(), [](const Endpoint& endpoint) { return endpoint.can_pull; },
+      [&](Host& host) { return blob_of(host, descriptor, offset); });
 }
 
 }  // namespace bulkhead::registry

@@ -38,14 +38,12 @@ struct ClientOptions {
   Access access = Access::Pull;
   /// Instead of those that are stored, and for the registry itself only: no mirrors then.
   std::optional<Credentials> credentials;
-  Backoff::Limits retry;
 };
 
 /// A manifest or index as the registry has it. The bytes are not checked against any digest yet.
 struct RemoteManifest {
   std::string content;
-  std::string media_type;               ///< as the registry calls it, parameters dropped
-  std::optional<Digest> digest_header;  ///< Docker-Content-Digest, when it is well formed
+  std::string media_type;  ///< as the registry calls it, parameters dropped
 };
 
 /// A client of one repository of a registry and its mirrors. Blocks. Any number of threads.
@@ -142,8 +140,10 @@ class Client {
   Result<std::unique_ptr<HttpResponse>> send_authorized(Host& host, const Call& call);
   Result<std::unique_ptr<HttpResponse>> exchange(Host& host, const Call& call,
                                                  const Consume& consume = {});
-  template <class Can>
-  Result<> ask_hosts(Can can, const Call& call, const std::string& what, const Consume& consume);
+  template <class Can, class Ask>
+  auto first_of_hosts(const std::string& what, Can can, Ask ask)
+      -> decltype(ask(std::declval<Host&>()));
+  Result<RemoteManifest> manifest_of(Host& host, const std::string& tag_or_digest);
   Result<BlobAnswer> blob_of(Host& host, const oci::Descriptor& descriptor, std::uint64_t offset);
 
   Result<std::vector<std::string>> pages(const std::string& target, const std::string& scope,
@@ -155,6 +155,8 @@ class Client {
   Result<Host*> push_host();
   Result<std::string> location_of(Host& host, const std::string& base,
                                   const HttpResponse& response) const;
+  Result<std::optional<UploadSession>> begin_upload(Host& host, const Digest& digest,
+                                                    const std::string& mount_from);
   Result<Upload> upload_once(Host& host, const oci::Descriptor& descriptor, const OpenBlob& open,
                              const UploadOptions& options);
   Result<> upload_chunks(Host& host, UploadSession session, const oci::Descriptor& descriptor,

@@ -15,6 +15,7 @@
 #include "bulkhead/registry/client.h"
 #include "bulkhead/registry/hosts.h"
 #include "bulkhead/registry/http.h"
+#include "bulkhead/registry/url.h"
 
 // The inside of Client, for its own files.
 
@@ -40,7 +41,7 @@ class Client::Host {
   void make_plain() { is_plain_ = true; }
 
   /// "localhost:5000", for messages.
-  [[nodiscard]] std::string name() const;
+  [[nodiscard]] std::string name() const { return authority_of(endpoint_.base_url); }
 
  private:
   Endpoint endpoint_;
@@ -64,8 +65,8 @@ struct Client::Call {
 /// A blob on its way.
 struct Client::UploadSession {
   std::string location;
-  std::uint64_t chunk_bytes = 0;
-  std::uint64_t offset = 0;  ///< what the registry has taken in
+  std::uint64_t chunk_bytes = 0;  ///< the registry takes no smaller ones
+  std::uint64_t offset = 0;       ///< what the registry has taken in
 };
 
 inline bool is_success(int status) { return status >= 200 && status < 300; }

@@ -37,27 +37,6 @@ bool is_passing(ErrorCode code) {
   return code == ErrorCode::Io || code == ErrorCode::Timeout || code == ErrorCode::Unavailable;
 }
 
-/// Stops after a number of bytes; owns the reader.
-class LimitedReader final : public oci::BlobReader {
- public:
-  LimitedReader(std::unique_ptr<oci::BlobReader> reader, std::uint64_t left)
-      : reader_(std::move(reader)), left_(left) {}
-
-  Result<std::size_t> read(MutableBytes buffer) override {
-    const auto room = std::min<std::uint64_t>(buffer.size(), left_);
-    if (room == 0) {
-      return 0U;
-    }
-    const std::size_t n = BH_TRY(reader_->read(buffer.first(room)));
-    left_ -= n;
-    return n;
-  }
-
- private:
-  std::unique_ptr<oci::BlobReader> reader_;
-  std::uint64_t left_;
-};
-
 /// What the registry says that it took in is what was meant.
 Result<> check_digest(const HttpResponse& response, const Digest& digest) {
   const auto header = response.header("docker-content-digest");
@@ -107,31 +86,42 @@ Result<std::string> Client::location_of(Host& host, const std::string& base,
   return location;
 }
 
+/// Opens a session; none where the other repository's blob was mounted instead.
+Result<std::optional<Client::UploadSession>> Client::begin_upload(Host& host, const Digest& digest,
+                                                                  const std::string& mount_from) {
+  Call begin{.method = "POST", .target = repository_path("blobs/uploads/"), .scope = scope()};
+  if (!mount_from.empty()) {
+    begin.target = with_query(std::move(begin.target), "mount", digest.text());
+    begin.target = with_query(std::move(begin.target), "from", mount_from);
+    begin.scope += " repository:" + mount_from + ":pull";
+  }
+  const auto begun = BH_TRY(exchange(host, begin));
+  if (begun->status() == 201 && !mount_from.empty()) {
+    BH_TRY(check_digest(*begun, digest));
+    return std::nullopt;
+  }
+  if (begun->status() != 202) {
+    return refused(host, "upload of " + digest.text(), *begun);
+  }
+  UploadSession session;
+  session.location = BH_TRY(location_of(host, begun->url(), *begun));
+  session.chunk_bytes =
+      parse_decimal<std::uint64_t>(begun->header("oci-chunk-min-length").value_or("")).value_or(0);
+  return session;
+}
+
 Result<Client::Upload> Client::upload_once(Host& host, const oci::Descriptor& descriptor,
                                            const OpenBlob& open, const UploadOptions& options) {
   const std::string digest = descriptor.digest.text();
-  Call begin{.method = "POST", .target = repository_path("blobs/uploads/"), .scope = scope()};
-  if (!options.mount_from.empty()) {
-    begin.target = with_query(std::move(begin.target), "mount", digest);
-    begin.target = with_query(std::move(begin.target), "from", options.mount_from);
-    begin.scope += " repository:" + options.mount_from + ":pull";
-  }
-  auto begun = BH_TRY(exchange(host, begin));
-  if (begun->status() == 201) {
-    BH_TRY(check_digest(*begun, descriptor.digest));
+  auto session = BH_TRY(begin_upload(host, descriptor.digest, options.mount_from));
+  if (!session) {
     return Upload::Mounted;
   }
-  if (begun->status() != 202) {
-    return refused(host, "upload of " + digest, *begun);
-  }
-  UploadSession session{.chunk_bytes = options.chunk_bytes};
-  session.location = BH_TRY(location_of(host, begun->url(), *begun));
-  const auto least =
-      parse_decimal<std::uint64_t>(begun->header("oci-chunk-min-length").value_or(""));
-  if (session.chunk_bytes == 0) {
+  std::uint64_t chunk_bytes = options.chunk_bytes;
+  if (chunk_bytes == 0) {
     const Call put{
         .method = "PUT",
-        .target = with_query(session.location, "digest", digest),
+        .target = with_query(session->location, "digest", digest),
         .scope = scope(),
         .headers = {{"Content-Type", "application/octet-stream"}},
         .upload = [&] { return open(0); },
@@ -147,12 +137,11 @@ Result<Client::Upload> Client::upload_once(Host& host, const oci::Descriptor& de
       return refused(host, "upload of " + digest, *response);
     }
     // In pieces then; what became of the session is unknown.
-    begun = BH_TRY(exchange(host, begin));
-    session.location = BH_TRY(location_of(host, begun->url(), *begun));
-    session.chunk_bytes = kDefaultChunk;
+    session = BH_TRY(begin_upload(host, descriptor.digest, ""));
+    chunk_bytes = kDefaultChunk;
   }
-  session.chunk_bytes = std::max(session.chunk_bytes, least.value_or(0));
-  BH_TRY(upload_chunks(host, std::move(session), descriptor, open));
+  session->chunk_bytes = std::max(session->chunk_bytes, chunk_bytes);
+  BH_TRY(upload_chunks(host, *std::move(session), descriptor, open));
   return Upload::Sent;
 }
 
@@ -176,7 +165,7 @@ Result<> Client::resynchronise(Host& host, UploadSession& session) {
 Result<> Client::upload_chunks(Host& host, UploadSession session, const oci::Descriptor& descriptor,
                                const OpenBlob& open) {
   const std::string digest = descriptor.digest.text();
-  Backoff backoff(options_.retry);
+  Backoff backoff;
   while (session.offset < descriptor.size) {
     const std::uint64_t length = std::min(session.chunk_bytes, descriptor.size - session.offset);
     const Call patch{
@@ -186,10 +175,7 @@ Result<> Client::upload_chunks(Host& host, UploadSession session, const oci::Des
         .headers = {{"Content-Type", "application/octet-stream"},
                     {"Content-Range",
                      fmt::format("{}-{}", session.offset, session.offset + length - 1)}},
-        .upload = [&]() -> Result<std::unique_ptr<oci::BlobReader>> {
-          auto whole = BH_TRY(open(session.offset));
-          return std::make_unique<LimitedReader>(std::move(whole), length);
-        },
+        .upload = [&] { return open(session.offset); },
         .upload_bytes = length,
         .is_tried_again = false,
     };
@@ -229,7 +215,7 @@ Result<> Client::upload_chunks(Host& host, UploadSession session, const oci::Des
 Result<Client::Upload> Client::push_blob(const oci::Descriptor& descriptor, const OpenBlob& open,
                                          const UploadOptions& options) {
   Host* host = BH_TRY(push_host());
-  Backoff backoff(options_.retry);
+  Backoff backoff;
   UploadOptions current = options;
   while (true) {
     auto upload = upload_once(*host, descriptor, open, current);

@@ -100,7 +100,8 @@ Result<std::map<std::string, std::string>> CredentialHelper::list() const {
   }
   for (const auto& [server, user] : *object) {
     const std::string* text = user.as_string();
-    users.emplace(server, text == nullptr ? std::string() : *text);
+    const bool is_user = text != nullptr && *text != kTokenUser;
+    users.emplace(server, is_user ? *text : std::string());
   }
   return users;
 }

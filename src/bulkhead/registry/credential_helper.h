@@ -27,7 +27,7 @@ class CredentialHelper {
   /// What is not there is fine.
   [[nodiscard]] Result<> erase(const std::string& server) const;
 
-  /// Users by server.
+  /// Users by server; empty where the secret is an identity token.
   [[nodiscard]] Result<std::map<std::string, std::string>> list() const;
 
  private:

@@ -315,7 +315,7 @@ Result<std::vector<Login>> CredentialStore::list() const {
       for (const auto& [server, user] : BH_TRY(helper->list().context(path))) {
         const std::string registry = registry_of(server);
         if (!is_known(registry)) {
-          logins.push_back({registry, user == "<token>" ? "" : user, path});
+          logins.push_back({registry, user, path});
         }
       }
     }

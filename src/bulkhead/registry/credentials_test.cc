@@ -63,7 +63,8 @@ case $1 in
     cat kept ;;
   store) cat >kept ;;
   erase) rm -f kept ;;
-  list) if [ -f kept ]; then echo '{"https://index.docker.io/v1/":"someone"}'; else echo '{}'; fi ;;
+  list) if [ -f kept ]; then 
+      echo '{"https://index.docker.io/v1/":"someone","https://token.example":"<token>"}'; else echo '{}'; fi ;;
 esac
 )",
           0755);
@@ -158,8 +159,11 @@ TEST_F(CredentialsTest, HelpersKeepThemInsteadOfTheFile) {
   EXPECT_THAT(os::read_file(path), IsOkAnd(testing::Not(testing::HasSubstr("auth\""))));
   const auto logins = store.list();
   ASSERT_THAT(logins, IsOk());
-  ASSERT_EQ(logins->size(), 1);
+  ASSERT_EQ(logins->size(), 2U);
   EXPECT_EQ(logins->front().registry, "docker.io");
+  EXPECT_EQ(logins->front().user, "someone");
+  EXPECT_EQ(logins->back().registry, "token.example");
+  EXPECT_EQ(logins->back().user, "");
   EXPECT_THAT(store.remove("docker.io"), IsOkAnd(true));
   EXPECT_THAT(store.find("docker.io"), IsOkAnd(std::optional<Credentials>()));
 }

@@ -383,7 +383,6 @@ void HttpResponse::State::set_up_body(const HttpRequest& request) {
     upload = request.upload;
     upload_left = request.upload_bytes;
     set(CURLOPT_UPLOAD, 1L);
-    set(CURLOPT_CUSTOMREQUEST, request.method.c_str());
     set(CURLOPT_READFUNCTION, &State::on_upload);
     set(CURLOPT_READDATA, this);
     set(CURLOPT_UPLOAD_BUFFERSIZE, 512L << 10U);

@@ -34,7 +34,7 @@ struct HttpRequest {
   std::string url;  ///< http or https only
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
-  /// Sent instead of `body`; borrowed until the answer's head is there.
+  /// `upload_bytes` of it are sent instead of `body`; borrowed until the answer's head is there.
   oci::BlobReader* upload = nullptr;
   std::uint64_t upload_bytes = 0;
   TlsOptions tls;

@@ -209,6 +209,12 @@ TEST(Http, OriginIsNormalised) {
   EXPECT_THAT(origin_of(""), IsError(ErrorCode::Invalid));
 }
 
+TEST(Http, AuthorityIsHostAndPortAsTheyStand) {
+  EXPECT_EQ(authority_of("https://Example.com/v2"), "Example.com");
+  EXPECT_EQ(authority_of("http://localhost:5000"), "localhost:5000");
+  EXPECT_EQ(authority_of("quay.io/team"), "quay.io");
+}
+
 TEST(Http, ReferencesAreResolved) {
   EXPECT_THAT(resolve_url("https://a.example/v2/x?y=1", "/v2/z"),
               IsOkAnd(std::string("https://a.example/v2/z")));

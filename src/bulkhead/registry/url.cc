@@ -64,6 +64,13 @@ Result<Origin> origin_of(const std::string& text) {
   return origin;
 }
 
+std::string authority_of(std::string_view url) {
+  if (const auto scheme = url.find("://"); scheme != std::string_view::npos) {
+    url.remove_prefix(scheme + 3);
+  }
+  return std::string(url.substr(0, url.find('/')));
+}
+
 Result<std::string> resolve_url(const std::string& base, const std::string& reference) {
   const Url url = BH_TRY(parse_url(base));
   if (::curl_url_set(url.get(), CURLUPART_URL, reference.c_str(), 0) != CURLUE_OK) {

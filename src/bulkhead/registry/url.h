@@ -19,6 +19,9 @@ struct Origin {
 /// Errors: Invalid.
 Result<Origin> origin_of(const std::string& url);
 
+/// Host and port as they stand in a URL: "localhost:5000".
+std::string authority_of(std::string_view url);
+
 /// `reference` resolved against the URL it came from. Errors: Invalid.
 Result<std::string> resolve_url(const std::string& base, const std::string& reference);
 
