@@ -58,11 +58,9 @@ void say(std::string_view text) { static_cast<void>(os::write_all(STDERR_FILENO,
 
 enum class Echo : std::uint8_t { On, Off };
 
-/// One line from the terminal, edited with backspace and ^U. The terminal is raw meanwhile, so that
-/// an interrupt comes as a character and leaves no terminal without echo behind.
+/// One line from a raw terminal, edited with backspace and ^U.
 Result<std::string> ask(std::string_view question, Echo echo) {
   say(question);
-  const os::RawTerminal raw = BH_TRY(os::RawTerminal::enter(STDIN_FILENO));
   std::string line;
   while (line.size() < kLongestSecret) {
     std::array<std::byte, 1> buffer{};
@@ -112,6 +110,9 @@ Result<registry::Credentials> credentials_of(const LoginOptions& options) {
       return fail(ErrorCode::Invalid,
                   "login: standard input is no terminal: give --username and --password-stdin");
     }
+    // Raw before the first question, lest the terminal echo what is typed ahead of the next; and so
+    // that an interrupt comes as a character and leaves no terminal without echo behind.
+    const os::RawTerminal raw = BH_TRY(os::RawTerminal::enter(STDIN_FILENO));
     if (credentials.user.empty()) {
       credentials.user = BH_TRY(ask("Username: ", Echo::On));
     }
