@@ -6,6 +6,7 @@
 
 #include "bulkhead/base/result.h"
 #include "bulkhead/image_cli/commands.h"
+#include "bulkhead/image_cli/progress_display.h"
 #include "bulkhead/image_cli/progress_terminal.h"
 #include "bulkhead/images/fetch.h"
 #include "bulkhead/images/progress.h"
@@ -17,7 +18,8 @@
 namespace bulkhead::image_cli {
 
 Result<> load(store::Store& store, const LoadOptions& options) {
-  const std::unique_ptr<images::Progress> progress = make_progress(options.progress);
+  const std::unique_ptr<images::Progress> progress =
+      make_progress(options.progress, LayerWork::Unpacking);
   images::FetchOptions fetch = BH_TRY(fetch_options(options.platform));
   fetch.progress = progress.get();
   const std::vector<store::ImageRecord> records = BH_TRY(images::load(store, options.path, fetch));

@@ -92,9 +92,13 @@ std::string ProgressDisplay::line(const Layer& layer, std::size_t columns,
     if (columns >= kColumnsWithBar) {
       text += bar(layer.bytes, layer.size) + "  ";
     }
-    text += layer.bytes >= layer.size && layer.size > 0
-                ? "unpacking " + format_size(layer.size)
-                : format_size(layer.bytes) + " / " + format_size(layer.size);
+    if (layer.bytes >= layer.size && layer.size > 0) {
+      // All of it is here, or there, where the registry hashes it.
+      text += work_ == LayerWork::Unpacking ? "unpacking " : "finishing ";
+      text += format_size(layer.size);
+    } else {
+      text += format_size(layer.bytes) + " / " + format_size(layer.size);
+    }
     const double elapsed = seconds_of(now - layer.begin);
     if (columns >= kColumnsWithRate && elapsed > 0 && layer.bytes > 0 && layer.bytes < layer.size) {
       const double rate = static_cast<double>(layer.bytes) / elapsed;

@@ -10,6 +10,9 @@
 
 namespace bulkhead::image_cli {
 
+/// What happens to the layers that are shown.
+enum class LayerWork : std::uint8_t { Unpacking, Sending };
+
 /// The lines that show layers on a terminal, one each: pure text, no terminal and no clock of its
 /// own.
 class ProgressDisplay {
@@ -18,7 +21,7 @@ class ProgressDisplay {
 
   enum class Colour : std::uint8_t { None, Some };
 
-  explicit ProgressDisplay(Colour colour) : colour_(colour) {}
+  ProgressDisplay(Colour colour, LayerWork work) : colour_(colour), work_(work) {}
 
   void layer_present(const Digest& digest);
   void layer_started(const Digest& digest, std::uint64_t size_bytes, Clock::time_point now);
@@ -47,6 +50,7 @@ class ProgressDisplay {
                                  Clock::time_point now) const;
 
   Colour colour_;
+  LayerWork work_;
   std::vector<Layer> layers_;
 };
 

@@ -21,7 +21,7 @@ Digest digest(char letter) {
 }
 
 TEST(ProgressDisplay, ShowsBytesRateAndTimeLeft) {
-  ProgressDisplay display(ProgressDisplay::Colour::None);
+  ProgressDisplay display(ProgressDisplay::Colour::None, LayerWork::Unpacking);
   display.layer_present(digest('a'));
   display.layer_started(digest('b'), 60'000'000, kBegin);
   display.layer_advanced(digest('b'), 20'000'000);
@@ -36,8 +36,15 @@ TEST(ProgressDisplay, ShowsBytesRateAndTimeLeft) {
             "bbbbbbbbbbbb  done  60 MB  1:15");
 }
 
+TEST(ProgressDisplay, SaysWhenARegistryHasYetToAnswer) {
+  ProgressDisplay display(ProgressDisplay::Colour::None, LayerWork::Sending);
+  display.layer_started(digest('a'), 1'000'000, kBegin);
+  display.layer_advanced(digest('a'), 1'000'000);
+  EXPECT_EQ(display.lines(50, 24, kBegin)[0], "aaaaaaaaaaaa  finishing 1 MB");
+}
+
 TEST(ProgressDisplay, FitsNarrowTerminals) {
-  ProgressDisplay display(ProgressDisplay::Colour::None);
+  ProgressDisplay display(ProgressDisplay::Colour::None, LayerWork::Unpacking);
   display.layer_started(digest('b'), 60'000'000, kBegin);
   display.layer_advanced(digest('b'), 20'000'000);
   for (std::uint16_t columns = 2; columns < 200; ++columns) {
@@ -50,7 +57,7 @@ TEST(ProgressDisplay, FitsNarrowTerminals) {
 }
 
 TEST(ProgressDisplay, FitsLowTerminalsAndLeavesOutWhatIsDone) {
-  ProgressDisplay display(ProgressDisplay::Colour::None);
+  ProgressDisplay display(ProgressDisplay::Colour::None, LayerWork::Unpacking);
   for (char letter = 'a'; letter <= 'f'; ++letter) {
     display.layer_started(digest(letter), 10, kBegin);
   }
@@ -65,7 +72,7 @@ TEST(ProgressDisplay, FitsLowTerminalsAndLeavesOutWhatIsDone) {
 
 TEST(ProgressDisplay, ColoursOnlyWhereItMay) {
   for (const auto colour : {ProgressDisplay::Colour::None, ProgressDisplay::Colour::Some}) {
-    ProgressDisplay display(colour);
+    ProgressDisplay display(colour, LayerWork::Unpacking);
     display.layer_started(digest('a'), 10, kBegin);
     EXPECT_EQ(display.lines(80, 24, kBegin)[0].find('\x1b') != std::string::npos,
               colour == ProgressDisplay::Colour::Some);

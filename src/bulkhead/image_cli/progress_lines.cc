@@ -20,7 +20,8 @@ void ProgressLines::layer_present(const Digest& digest) {
 }
 
 void ProgressLines::layer_started(const Digest& digest, std::uint64_t size_bytes) {
-  line(digest.short_text() + ": unpacking " + format_size(size_bytes));
+  const std::string_view what = work_ == LayerWork::Unpacking ? ": unpacking " : ": sending ";
+  line(digest.short_text() + std::string(what) + format_size(size_bytes));
 }
 
 void ProgressLines::layer_finished(const Digest& digest) { line(digest.short_text() + ": done"); }

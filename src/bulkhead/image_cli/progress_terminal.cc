@@ -38,7 +38,7 @@ void write_text(std::string_view text) {
 
 void ProgressTerminal::image(std::string_view reference) {
   // What was drawn for the image before stays above.
-  display_ = ProgressDisplay(colour_);
+  display_ = ProgressDisplay(colour_, work_);
   drawn_ = 0;
   write_text(std::string(reference) + "\n");
 }
@@ -78,7 +78,7 @@ void ProgressTerminal::draw(ProgressDisplay::Clock::time_point now) {
   drawn_ = lines.size();
 }
 
-std::unique_ptr<images::Progress> make_progress(ProgressMode mode) {
+std::unique_ptr<images::Progress> make_progress(ProgressMode mode, LayerWork work) {
   if (mode == ProgressMode::Auto) {
     const std::string_view terminal = environment("TERM");
     const bool is_able = os::is_terminal(STDERR_FILENO) && !terminal.empty() && terminal != "dumb";
@@ -88,14 +88,15 @@ std::unique_ptr<images::Progress> make_progress(ProgressMode mode) {
     case ProgressMode::Terminal:
       return std::make_unique<ProgressTerminal>(environment("NO_COLOR").empty()
                                                     ? ProgressDisplay::Colour::Some
-                                                    : ProgressDisplay::Colour::None);
+                                                    : ProgressDisplay::Colour::None,
+                                                work);
     case ProgressMode::None:
-      return std::make_unique<images::SilentProgress>();
+      return nullptr;
     case ProgressMode::Auto:
     case ProgressMode::Plain:
       break;
   }
-  return std::make_unique<ProgressLines>();
+  return std::make_unique<ProgressLines>(work);
 }
 
 }  // namespace bulkhead::image_cli

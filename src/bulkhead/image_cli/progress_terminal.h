@@ -15,7 +15,8 @@ namespace bulkhead::image_cli {
 /// Shows layers on a terminal, on standard error, a live line for each.
 class ProgressTerminal final : public images::Progress {
  public:
-  explicit ProgressTerminal(ProgressDisplay::Colour colour) : display_(colour), colour_(colour) {}
+  ProgressTerminal(ProgressDisplay::Colour colour, LayerWork work)
+      : display_(colour, work), colour_(colour), work_(work) {}
 
   void image(std::string_view reference) override;
   void layer_present(const Digest& digest) override;
@@ -28,11 +29,13 @@ class ProgressTerminal final : public images::Progress {
 
   ProgressDisplay display_;
   ProgressDisplay::Colour colour_;
+  LayerWork work_;
   std::size_t drawn_ = 0;
   ProgressDisplay::Clock::time_point last_draw_;
 };
 
 /// As the options say; Auto is a terminal's where standard error is one that can move its cursor.
-std::unique_ptr<images::Progress> make_progress(ProgressMode mode);
+/// Null for None.
+std::unique_ptr<images::Progress> make_progress(ProgressMode mode, LayerWork work);
 
 }  // namespace bulkhead::image_cli

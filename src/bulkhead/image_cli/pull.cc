@@ -2,6 +2,7 @@
 
 #include "bulkhead/base/result.h"
 #include "bulkhead/image_cli/commands.h"
+#include "bulkhead/image_cli/progress_display.h"
 #include "bulkhead/image_cli/progress_terminal.h"
 #include "bulkhead/images/fetch.h"
 #include "bulkhead/images/progress.h"
@@ -19,7 +20,8 @@ Result<> pull(store::Store& store, const PullOptions& options) {
   const auto transport =
       options.insecure ? registry::Transport::Insecure : registry::Transport::Secure;
   const auto source = BH_TRY(registry::Source::create(reference, transport));
-  const std::unique_ptr<images::Progress> progress = make_progress(options.progress);
+  const std::unique_ptr<images::Progress> progress =
+      make_progress(options.progress, LayerWork::Unpacking);
   images::FetchOptions fetch = BH_TRY(fetch_options(options.platform));
   fetch.progress = progress.get();
   const store::ImageRecord record =

@@ -8,8 +8,8 @@
 
 namespace bulkhead::images {
 
-/// Told how an image comes in. The defaults say nothing to anybody. Called from one thread at a
-/// time.
+/// Told how an image comes in or goes out, where each of its blobs counts as a layer. The defaults
+/// say nothing to anybody. Called from one thread at a time.
 class Progress {
  public:
   Progress() = default;
@@ -25,14 +25,11 @@ class Progress {
 
   virtual void layer_started(const Digest& /*digest*/, std::uint64_t /*size_bytes*/) {}
 
-  /// `bytes` more of the layer have been read.
+  /// `bytes` more of the layer have come in or gone out.
   virtual void layer_advanced(const Digest& /*digest*/, std::uint64_t /*bytes*/) {}
 
   virtual void layer_finished(const Digest& /*digest*/) {}
 };
-
-/// Shows nothing.
-class SilentProgress final : public Progress {};
 
 /// Passes what several threads say on to one that listens, if there is one. Borrows it.
 class LockedProgress final : public Progress {
