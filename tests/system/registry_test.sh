@@ -241,6 +241,95 @@ check "the manifest goes" equal "$digest" "$(remote_digest 127.0.0.1:5001/part:1
 check "a platform that is not here" fails_with "linux/arm64" "$image" push --platform arm64 127.0.0.1:5000/team/multi:both \
   127.0.0.1:5001/part:2
 
+check "a platform that a single manifest is not for" fails_with "linux/arm64" "$image" push --platform arm64 \
+  127.0.0.1:5000/team/one:1 127.0.0.1:5001/part:2
+
+# What goes is the same, to the byte, for save and push: the attestation of a part goes with it.
+attestation() { # ARCHITECTURE
+  printf '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":%s,"layers":[]}' \
+    "$(skopeo inspect --raw oci:layout:one | jq -c .config)" >about
+  printf '{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:%s","size":%s' \
+    "$(sha256 <about)" "$(wc -c <about)"
+  printf ',"platform":{"os":"unknown","architecture":"unknown"},"annotations":{"vnd.docker.reference.digest":"%s"}}' \
+    "$(jq -r .digest <<<"$(entry "$1" "$1")")"
+}
+about_one=$(attestation one)
+curl -sf -X PUT -H 'Content-Type: application/vnd.oci.image.manifest.v1+json' --data-binary @about \
+  http://127.0.0.1:5000/v2/team/multi/manifests/about
+put_index attested "$about_one,$(entry arm arm64),$(entry one amd64)"
+attested=127.0.0.1:5000/team/multi:attested
+goes_alike() { # ENTRIES OPTION…: saved and pushed it has that many entries, and one digest
+  local entries=$1 saved
+  shift
+  rm -f out.oci
+  "$image" save "$@" -o out.oci $attested && "$image" push -q "$@" $attested 127.0.0.1:5001/alike:1 || return
+  saved=sha256:$(skopeo inspect --raw oci-archive:out.oci | sha256)
+  equal "$saved" "$(remote_digest 127.0.0.1:5001/alike:1)" &&
+    equal "$entries" "$(skopeo inspect --raw oci-archive:out.oci | jq '.manifests | length')"
+}
+"$image" pull -q $attested >/dev/null
+check "one platform with its attestation" goes_alike 2
+check "the same by name" goes_alike 2 --platform amd64
+check "and as all that are here" goes_alike 2 --all-platforms
+"$image" pull -q --all-platforms $attested >/dev/null
+check "all of it" goes_alike 3
+check "as it came" equal "$(remote_digest $attested)" "$(remote_digest 127.0.0.1:5001/alike:1)"
+check "a part by name" goes_alike 2 --platform amd64
+check "one without attestation is a manifest" goes_alike 0 --platform arm64
+check "both, whatever their order" goes_alike 3 --platform arm64,amd64
+check "skopeo copies all of that" skopeo copy -q --all --src-tls-verify=false docker://127.0.0.1:5001/alike:1 dir:alike
+
+# --- progress -----------------------------------------------------------------------------------
+
+on_terminal=$project_dir/tests/system/lib/on-terminal
+fetches() { # OPTION…: what it shows is in shown
+  forget 127.0.0.1:5000/team/one:1
+  "${terminal[@]}" "$image" pull "$@" 127.0.0.1:5000/team/one:1 >shown 2>&1
+}
+sends() { # OPTION…: to where none of it is
+  "${terminal[@]}" "$image" push "$@" 127.0.0.1:5000/team/one:1 "127.0.0.1:5001/progress$((++sent)):1" >shown 2>&1
+}
+sent=0
+has() { grep -qF -- "$1" shown; }
+has_not() { ! has "$1"; }
+"$image" list -q | xargs -r "$image" rm -f >/dev/null
+"$image" pull -q 127.0.0.1:5000/team/one:1 >/dev/null
+unset NO_COLOR
+export TERM=xterm
+for way in "fetches unpacking" "sends sending"; do
+  read -r go word <<<"$way"
+  terminal=("$on_terminal" 100)
+  check "$go: live lines on a terminal" $go
+  check "that are drawn over" has $'\e[K'
+  check "in colour" has $'\e[36m'
+  check "with bytes" has " / "
+  check "and end with what is done" has "done  "
+  export NO_COLOR=1
+  check "$go: without colour" $go
+  check "has none" has_not $'\e[36m'
+  check "but is live" has $'\e[K'
+  unset NO_COLOR
+  terminal=("$on_terminal" 30)
+  check "$go: no line is wider than the terminal" $go
+  check "$go: plain when asked" $go --progress plain
+  check "has words" has ": $word "
+  check "and no escape" has_not $'\e'
+  export TERM=dumb
+  check "$go: plain where the cursor cannot move" $go
+  check "has no escape" has_not $'\e'
+  export TERM=xterm
+  check "$go: none when asked" $go --progress none
+  check "says only what it ends with" equal 2 "$(wc -l <shown)"
+  check "$go: quiet" $go -q
+  check "says only one thing" equal 1 "$(wc -l <shown)"
+  terminal=()
+  check "$go: plain lines without a terminal" $go
+  check "in words" has ": $word "
+  check "without escapes" has_not $'\e'
+  check "$go: live when asked" $go --progress tty
+  check "is" has $'\e[K'
+done
+
 # --- mirrors and proxies ------------------------------------------------------------------------
 
 "$image" list -q | xargs -r "$image" rm -f >/dev/null
@@ -285,7 +374,7 @@ check "neither went there" equal "" "$(cat proxied)"
 tool=$build_dir/tests/registry_tool
 check "ping" "$tool" ping 127.0.0.1:5000/team/one
 check "tags" "$tool" tags 127.0.0.1:5000/team/multi
-check "all of them" equal "amd arm both single" "$(sort last | tr '\n' ' ' | sed 's/ $//')"
+check "all of them" equal "about amd arm attested both single" "$(sort last | tr '\n' ' ' | sed 's/ $//')"
 check "tags of nothing" fails_with "not found" "$tool" tags 127.0.0.1:5000/team/absent
 for number in $(seq 12); do
   skopeo copy -q --dest-tls-verify=false oci:layout:one "docker://127.0.0.1:5000/many/x$number:1"

@@ -23,6 +23,7 @@ namespace {
 struct Options {
   std::string path;
   std::string name;
+  std::string destination;
   std::vector<std::string> images;
   PlatformChoice platform;
   std::string format = "table";
@@ -31,7 +32,7 @@ struct Options {
   bool quiet = false;
   bool force = false;
   bool insecure = false;
-  PushOptions push;
+  std::string chunk_size;
   bool all = false;
   bool repair = false;
 };
@@ -72,8 +73,7 @@ class CommandLine {
         ->add_option("IMAGE", options_->name, "alpine, quay.io/name:tag, host:5000/name@sha256:…")
         ->required();
     add_progress(command);
-    command->add_flag("--insecure", options_->insecure,
-                      "speak http, or https without checking certificates, if need be");
+    add_insecure(command);
     add_platforms(command);
     set_command(command, [](store::Store& store, const Options& options) {
       return pull(store, {.reference = options.name,
@@ -86,25 +86,22 @@ class CommandLine {
 
   void add_push() {
     CLI::App* command = app_.add_subcommand("push", "Send an image to a registry");
-    PushOptions& push_options = options_->push;
-    command->add_option("IMAGE", push_options.image, "name or id")->required();
-    command->add_option("DESTINATION", push_options.destination,
+    command->add_option("IMAGE", options_->name, "name or id")->required();
+    command->add_option("DESTINATION", options_->destination,
                         "quay.io/name:tag; the image's own name if not given");
-    command
-        ->add_option("--platform", push_options.platforms,
-                     "only these of the platforms that were pulled, separated by commas")
-        ->allow_extra_args(false);
-    command->add_flag("--all-platforms", push_options.all_platforms, "all that were pulled");
-    command
-        ->add_option("--chunk-size", push_options.chunk_size, "send blobs in pieces of this size")
+    add_selection(command);
+    command->add_option("--chunk-size", options_->chunk_size, "send blobs in pieces of this size")
         ->type_name("SIZE");
-    command->add_flag_callback(
-        "-q,--quiet", [options = options_.get()] { options->push.verbosity = Verbosity::Quiet; },
-        "no progress");
-    command->add_flag("--insecure", push_options.insecure,
-                      "speak http, or https without checking certificates, if need be");
+    add_progress(command);
+    add_insecure(command);
     set_command(command, [](store::Store& store, const Options& options) {
-      return push(store, options.push);
+      return push(store, {.image = options.name,
+                          .destination = options.destination,
+                          .platform = options.platform,
+                          .chunk_size = options.chunk_size,
+                          .verbosity = options.quiet ? Verbosity::Quiet : Verbosity::Plain,
+                          .progress = progress_mode(options),
+                          .insecure = options.insecure});
     });
   }
 
@@ -116,10 +113,9 @@ class CommandLine {
     add_progress(command);
     add_platforms(command);
     set_command(command, [](store::Store& store, const Options& options) {
-      return load(store, {.path = options.path,
-                          .platform = options.platform,
-                          .verbosity = options.quiet ? Verbosity::Quiet : Verbosity::Plain,
-                          .progress = progress_mode(options)});
+      return load(
+          store,
+          {.path = options.path, .platform = options.platform, .progress = progress_mode(options)});
     });
   }
 
@@ -132,11 +128,7 @@ class CommandLine {
         ->add_option("--format", options_->save_format,
                      "oci-archive, docker-archive (one platform), or oci-dir")
         ->check(CLI::IsMember({"oci-archive", "docker-archive", "oci-dir"}));
-    command
-        ->add_option("--platform", options_->platform.platforms,
-                     "only these of the platforms that were pulled, separated by commas")
-        ->expected(1);
-    command->add_flag("--all-platforms", options_->platform.all, "all that were pulled");
+    add_selection(command);
     set_command(command, [](store::Store& store, const Options& options) {
       return save(store, {.images = options.images,
                           .path = options.path,
@@ -151,7 +143,7 @@ class CommandLine {
     command->add_option("TAR", options_->path, "file, in any compression; - is standard input")
         ->required();
     command->add_option("NAME", options_->name, "what to call it")->required();
-    command->add_option("--platform", options_->platform.platforms, "what it is for")->expected(1);
+    add_platform(command, "what it is for");
     set_command(command, [](store::Store& store, const Options& options) {
       return import_image(
           store, {.path = options.path, .name = options.name, .platform = options.platform});
@@ -238,12 +230,28 @@ class CommandLine {
                                          : ProgressMode::Auto;
   }
 
+  void add_insecure(CLI::App* command) {
+    command->add_flag("--insecure", options_->insecure,
+                      "speak http, or https without checking certificates, if need be");
+  }
+
+  /// One word each time it is given: what follows is the image.
+  void add_platform(CLI::App* command, const std::string& description) {
+    command->add_option("--platform", options_->platform.platforms, description)
+        ->allow_extra_args(false);
+  }
+
+  /// What goes out.
+  void add_selection(CLI::App* command) {
+    add_platform(command, "only these of the platforms that were pulled, separated by commas");
+    command->add_flag("--all-platforms", options_->platform.all, "all that were pulled");
+  }
+
+  /// What comes in.
   void add_platforms(CLI::App* command) {
-    command
-        ->add_option("--platform", options_->platform.platforms,
-                     "os/architecture[/variant] to run, this machine's if not given; more of them, "
-                     "separated by commas, are kept beside it")
-        ->expected(1);
+    add_platform(command,
+                 "os/architecture[/variant] to run, this machine's if not given; more of them, "
+                 "separated by commas, are kept beside it");
     command->add_flag("--all-platforms", options_->platform.all, "keep every platform beside it");
   }
 

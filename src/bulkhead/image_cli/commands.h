@@ -8,8 +8,8 @@
 #include "bulkhead/base/clock.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/images/fetch.h"
+#include "bulkhead/images/outgoing_image.h"
 #include "bulkhead/images/verify.h"
-#include "bulkhead/oci/platform.h"
 #include "bulkhead/store/image_record.h"
 #include "bulkhead/store/store.h"
 
@@ -46,7 +46,6 @@ Result<> pull(store::Store& store, const PullOptions& options);
 struct LoadOptions {
   std::string path = "-";
   PlatformChoice platform;
-  Verbosity verbosity = Verbosity::Plain;
   ProgressMode progress = ProgressMode::Auto;
 };
 
@@ -89,12 +88,12 @@ Result<> verify_store(store::Store& store, images::VerifyMode mode);
 Result<> inspect(store::Store& store, const std::vector<std::string>& images);
 
 struct PushOptions {
-  std::string image;                   ///< reference or id
-  std::string destination;             ///< empty: where `image` says
-  std::vector<std::string> platforms;  ///< of those that were pulled
-  bool all_platforms = false;
-  std::string chunk_size;  ///< empty: blobs go in one piece
+  std::string image;        ///< reference or id
+  std::string destination;  ///< empty: where `image` says
+  PlatformChoice platform;  ///< of those that were pulled
+  std::string chunk_size;   ///< empty: blobs go in one piece
   Verbosity verbosity = Verbosity::Plain;
+  ProgressMode progress = ProgressMode::Auto;
   bool insecure = false;
 };
 
@@ -121,9 +120,11 @@ Result<> list_logins(ListFormat format);
 std::string format_list(const std::vector<store::ImageRecord>& images, ListFormat format,
                         WallTime now);
 
-/// Errors: Invalid for what is no platform.
-Result<std::vector<oci::Platform>> parse_platforms(const PlatformChoice& choice);
+/// What comes in. Errors: Invalid for what is no platform.
 Result<images::FetchOptions> fetch_options(const PlatformChoice& choice);
+
+/// What goes out. Errors: as above.
+Result<images::PlatformSelection> platform_selection(const PlatformChoice& choice);
 
 /// "Untagged: …" and "Deleted: …", a line each.
 std::string removal_text(const store::Removal& removal);

@@ -9,8 +9,10 @@
 #include "bulkhead/base/text.h"
 #include "bulkhead/image_cli/commands.h"
 #include "bulkhead/images/fetch.h"
+#include "bulkhead/images/outgoing_image.h"
 
 namespace bulkhead::image_cli {
+namespace {
 
 Result<std::vector<oci::Platform>> parse_platforms(const PlatformChoice& choice) {
   std::vector<oci::Platform> platforms;
@@ -23,6 +25,8 @@ Result<std::vector<oci::Platform>> parse_platforms(const PlatformChoice& choice)
   return platforms;
 }
 
+}  // namespace
+
 Result<images::FetchOptions> fetch_options(const PlatformChoice& choice) {
   images::FetchOptions options{.all_platforms = choice.all};
   std::vector<oci::Platform> platforms = BH_TRY(parse_platforms(choice));
@@ -32,6 +36,11 @@ Result<images::FetchOptions> fetch_options(const PlatformChoice& choice) {
     options.more_platforms = std::move(platforms);
   }
   return options;
+}
+
+Result<images::PlatformSelection> platform_selection(const PlatformChoice& choice) {
+  std::vector<oci::Platform> platforms = BH_TRY(parse_platforms(choice));
+  return images::PlatformSelection{.platforms = std::move(platforms), .all = choice.all};
 }
 
 }  // namespace bulkhead::image_cli

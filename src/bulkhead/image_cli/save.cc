@@ -3,13 +3,12 @@
 #include <unistd.h>
 
 #include <utility>
-#include <vector>
 
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/text.h"
 #include "bulkhead/image_cli/commands.h"
-#include "bulkhead/oci/platform.h"
+#include "bulkhead/images/outgoing_image.h"
 #include "bulkhead/os/terminal.h"
 #include "bulkhead/store/store.h"
 
@@ -42,10 +41,9 @@ Result<> save(store::Store& store, const SaveOptions& options) {
                   "save: an archive is not for a terminal: use -o FILE, or redirect the output");
     }
   }
-  std::vector<oci::Platform> platforms = BH_TRY(parse_platforms(options.platform));
-  const images::SaveOptions what{
-      .format = format, .platforms = std::move(platforms), .all_platforms = options.platform.all};
-  return images::save(store, options.images, options.path, what);
+  images::PlatformSelection which = BH_TRY(platform_selection(options.platform));
+  return images::save(store, options.images, options.path,
+                      {.format = format, .which = std::move(which)});
 }
 
 }  // namespace bulkhead::image_cli

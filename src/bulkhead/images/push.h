@@ -2,23 +2,18 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "bulkhead/base/result.h"
+#include "bulkhead/images/outgoing_image.h"
 #include "bulkhead/images/progress.h"
 #include "bulkhead/oci/manifest.h"
-#include "bulkhead/oci/platform.h"
 #include "bulkhead/registry/client.h"
 #include "bulkhead/store/store.h"
 
 namespace bulkhead::images {
 
 struct PushOptions {
-  /// Which of the platforms that were pulled. None: everything, where all that the index names is
-  /// here, else the platform that the name runs.
-  std::vector<oci::Platform> platforms;
-  /// Every platform that is here.
-  bool all_platforms = false;
+  PlatformSelection which;
   /// Blobs that go at the same time.
   unsigned at_once = 3;
   std::uint64_t chunk_bytes = 0;  ///< registry::Client::UploadOptions
@@ -26,9 +21,9 @@ struct PushOptions {
 };
 
 /// Sends an image, by reference or id, to the client's repository under the client's tag or digest.
-/// Blobs go as they came, so digests stay; an index of which only a part goes is made anew with
-/// that part, unless that part is one manifest: then it is that. What is there already is not sent,
-/// what another repository of the registry has is mounted. Returns what the name now stands for.
+/// What goes, select_outgoing() decides, as for save(); blobs go as they came, so digests stay.
+/// What is there already is not sent, what another repository of the registry has is mounted.
+/// Returns what the name now stands for.
 ///
 /// Errors: NotFound, also for a platform that is not here; Corrupt when a blob of the store is
 /// damaged; Invalid when the destination's digest is another; those of the client.

@@ -23,7 +23,7 @@
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/text.h"
 #include "bulkhead/hash/hasher.h"
-#include "bulkhead/images/saved_image.h"
+#include "bulkhead/images/outgoing_image.h"
 #include "bulkhead/images/streams.h"
 #include "bulkhead/json/value.h"
 #include "bulkhead/json/write.h"
@@ -141,15 +141,21 @@ class Saver {
     std::map<Digest, std::uint64_t> blobs;
     std::map<Digest, std::string> made;
     for (const Named& image : images) {
-      SavedImage saved = BH_TRY(select_saved(store_, image.record, options)
-                                    .context("image " + image.reference.familiar()));
-      saved.top.annotations["io.containerd.image.name"] = image.reference.text();
-      saved.top.annotations["org.opencontainers.image.ref.name"] = ref_name(image, images);
-      blobs.merge(saved.blobs);
-      if (saved.made) {
-        made[saved.top.digest] = *std::move(saved.made);
+      OutgoingImage outgoing = BH_TRY(select_outgoing(store_, image.record, options.which)
+                                          .context("image " + image.reference.familiar()));
+      oci::Descriptor top = outgoing.documents.back();
+      if (outgoing.made) {
+        made[top.digest] = *std::move(outgoing.made);
+        outgoing.documents.pop_back();
       }
-      index.manifests.push_back(std::move(saved.top));
+      for (const auto& list : {outgoing.documents, outgoing.blobs}) {
+        for (const oci::Descriptor& blob : list) {
+          blobs[blob.digest] = blob.size;
+        }
+      }
+      top.annotations["io.containerd.image.name"] = image.reference.text();
+      top.annotations["org.opencontainers.image.ref.name"] = ref_name(image, images);
+      index.manifests.push_back(std::move(top));
     }
     BH_TRY(text_file("index.json", index.serialise()));
     BH_TRY(blob_directories(blobs));
@@ -164,14 +170,14 @@ class Saver {
     json::Array entries;
     std::vector<Digest> manifests;
     for (const Named& image : images) {
-      const oci::Descriptor descriptor = BH_TRY(
-          select_one(store_, image.record, options).context("image " + image.reference.familiar()));
+      const oci::Descriptor descriptor =
+          BH_TRY(select_one(store_, image.record, options.which)
+                     .context("image " + image.reference.familiar()));
       if (std::ranges::find(manifests, descriptor.digest) != manifests.end()) {
         continue;  // Under its other name already.
       }
       manifests.push_back(descriptor.digest);
-      const std::string content =
-          BH_TRY(store_.read_blob(descriptor.digest, oci::kLargestDocument));
+      const std::string content = BH_TRY(read_document(store_, descriptor));
       const oci::Manifest manifest = BH_TRY(oci::parse_manifest(content, descriptor.media_type));
       entries.push_back(docker_entry(manifest, tags_of(image, images), blobs));
     }

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "bulkhead/base/result.h"
-#include "bulkhead/oci/platform.h"
+#include "bulkhead/images/outgoing_image.h"
 #include "bulkhead/store/store.h"
 
 namespace bulkhead::images {
@@ -18,16 +18,11 @@ enum class SaveFormat : std::uint8_t {
 
 struct SaveOptions {
   SaveFormat format = SaveFormat::OciArchive;
-  /// Which of the platforms that were pulled. None: everything, where all that the index names is
-  /// here, else the platform that the name runs.
-  std::vector<oci::Platform> platforms;
-  /// Every platform that is here.
-  bool all_platforms = false;
+  PlatformSelection which;
 };
 
-/// Writes images as an archive ("-": standard output) or a layout directory (new or empty). Blobs
-/// go out as they came in, so digests stay; an index of which only a part is here is written anew
-/// with that part, unless that part is one manifest: then it is that.
+/// Writes images as an archive ("-": standard output) or a layout directory (new or empty). What
+/// goes, select_outgoing() decides; blobs go out as they came in, so digests stay.
 ///
 /// In a layout an image carries its whole name as "io.containerd.image.name", and as
 /// "org.opencontainers.image.ref.name" its tag, or its whole name where two images have the same

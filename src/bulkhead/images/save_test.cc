@@ -8,13 +8,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "bulkhead/archive/tar_builder.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/testing.h"
 #include "bulkhead/images/fetch.h"
-#include "bulkhead/images/images_test_fixture.h"
 #include "bulkhead/images/load.h"
-#include "bulkhead/images/test_image.h"
+#include "bulkhead/images/two_platforms_test_fixture.h"
 #include "bulkhead/oci/manifest.h"
 #include "bulkhead/oci/media_type.h"
 #include "bulkhead/oci/reference.h"
@@ -24,48 +22,8 @@
 namespace bulkhead::images {
 namespace {
 
-using archive::TarBuilder;
-
-const oci::Platform kAmd{"linux", "amd64", ""};
-const oci::Platform kArm{"linux", "arm64", ""};
-
-class SaveTest : public ImagesTest {
+class SaveTest : public TwoPlatformsTest {
  protected:
-  SaveTest() {
-    amd_.config.platform = kAmd;
-    amd_.layer(source_, TarBuilder().file("amd", "1").finished());
-    arm_.config.platform = kArm;
-    arm_.layer(source_, TarBuilder().file("arm", "1").finished());
-  }
-
-  /// An index of both, with an attestation of the first.
-  oci::Descriptor index() {
-    oci::Descriptor amd = amd_.finish(source_);
-    amd.platform = kAmd;
-    oci::Descriptor arm = arm_.finish(source_);
-    arm.platform = kArm;
-    const oci::Manifest about{
-        .media_type = std::string(oci::kOciManifest),
-        .config = source_.add(oci::kOciConfig, "{}"),
-        .layers = {source_.add("application/vnd.in-toto+json", "a statement")}};
-    oci::Descriptor attestation = source_.add(oci::kOciManifest, about.serialise());
-    attestation.platform = oci::Platform{"unknown", "unknown", ""};
-    attestation.annotations = {{"vnd.docker.reference.type", "attestation-manifest"},
-                               {"vnd.docker.reference.digest", amd.digest.text()}};
-    const oci::Index index{.media_type = std::string(oci::kOciIndex),
-                           .manifests = {amd, arm, attestation}};
-    const oci::Descriptor top = source_.add(oci::kOciIndex, index.serialise());
-    source_.set_top(top);
-    return top;
-  }
-
-  store::ImageRecord fetched(store::Store& store, std::string_view name,
-                             const FetchOptions& options = {.platform = kAmd}) {
-    const auto record = fetch(store, source_, oci::Reference::parse(name).value(), options);
-    EXPECT_THAT(record, IsOk());
-    return *record;
-  }
-
   /// What a saved file loads as, into a store of its own.
   Result<std::vector<store::ImageRecord>> loaded(const std::string& path,
                                                  const FetchOptions& options = {.platform = kAmd}) {
@@ -77,10 +35,6 @@ class SaveTest : public ImagesTest {
   }
 
   std::string path(const std::string& name) { return directory_ + "/" + name; }
-
-  MemorySource source_;
-  TestImage amd_;
-  TestImage arm_;
 };
 
 TEST_F(SaveTest, EveryFormatLoadsAsTheSameImage) {
@@ -148,7 +102,7 @@ TEST_F(SaveTest, APartOfAnIndexIsAnIndexOfThatPart) {
   EXPECT_THAT(loaded(path("amd"), {.platform = kArm}), IsError(ErrorCode::NotFound));
   // One without: its manifest.
   fetched(store, "test/image:1", {.platform = kArm});
-  ASSERT_THAT(save(store, {"test/image:1"}, path("arm"), {.platforms = {kArm}}), IsOk());
+  ASSERT_THAT(save(store, {"test/image:1"}, path("arm"), {.which = {.platforms = {kArm}}}), IsOk());
   const auto arm = loaded(path("arm"), {.platform = kArm});
   ASSERT_THAT(arm, IsOk());
   EXPECT_EQ(arm->front().target.digest, arm->front().manifest);
@@ -159,8 +113,8 @@ TEST_F(SaveTest, SaysWhichPlatformIsNotHere) {
   store::Store store = open();
   fetched(store, "test/image:1");
   for (const SaveFormat format : {SaveFormat::OciArchive, SaveFormat::DockerArchive}) {
-    const auto saved =
-        save(store, {"test/image:1"}, path("none"), {.format = format, .platforms = {kArm}});
+    const auto saved = save(store, {"test/image:1"}, path("none"),
+                            {.format = format, .which = {.platforms = {kArm}}});
     ASSERT_THAT(saved, IsError(ErrorCode::NotFound));
     EXPECT_THAT(saved.error().message(), testing::HasSubstr("linux/arm64"));
   }

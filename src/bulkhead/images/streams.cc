@@ -17,7 +17,9 @@ Result<Bytes> SourceReader::next() {
 }
 
 Result<std::size_t> FdBlobReader::read(MutableBytes buffer) {
-  return os::read_some(fd_.get(), buffer);
+  const std::size_t count = BH_TRY(os::pread_some(fd_.get(), buffer, offset_));
+  offset_ += count;
+  return count;
 }
 
 Result<Bytes> BoundedReader::next() {

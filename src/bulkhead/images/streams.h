@@ -45,15 +45,17 @@ class FileReader final : public archive::Reader {
   archive::FdReader reader_;
 };
 
-/// A descriptor as a blob of a source. Owns the descriptor.
+/// A file from an offset on as a blob of a source. Owns the descriptor.
 class FdBlobReader final : public oci::BlobReader {
  public:
-  explicit FdBlobReader(os::UniqueFd fd) : fd_(std::move(fd)) {}
+  explicit FdBlobReader(os::UniqueFd fd, std::uint64_t offset = 0)
+      : fd_(std::move(fd)), offset_(offset) {}
 
   Result<std::size_t> read(MutableBytes buffer) override;
 
  private:
   os::UniqueFd fd_;
+  std::uint64_t offset_;
 };
 
 /// Ends with Corrupt at the first byte beyond `size`, so that a source cannot fill the disk with

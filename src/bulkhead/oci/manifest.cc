@@ -280,6 +280,14 @@ bool is_attestation(const Descriptor& descriptor) {
          (descriptor.platform && descriptor.platform->os == "unknown");
 }
 
+std::optional<Digest> attested_digest(const Descriptor& descriptor) {
+  const auto about = descriptor.annotations.find(std::string(kAttestedDigest));
+  auto digest = about == descriptor.annotations.end()
+                    ? Result<Digest>(fail(ErrorCode::NotFound, ""))
+                    : Digest::parse(about->second);
+  return digest ? std::optional(*std::move(digest)) : std::nullopt;
+}
+
 Result<Descriptor> select_platform(const Index& index, const Platform& wanted) {
   std::vector<Descriptor> candidates = BH_TRY(select_candidates(index, wanted));
   return std::move(candidates.front());

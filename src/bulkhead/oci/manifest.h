@@ -92,4 +92,7 @@ inline constexpr std::string_view kAttestedDigest = "vnd.docker.reference.digest
 /// Whether the entry describes another image (provenance, SBOM) instead of being one.
 bool is_attestation(const Descriptor& descriptor);
 
+/// The manifest that an attestation says it is about.
+std::optional<Digest> attested_digest(const Descriptor& descriptor);
+
 }  // namespace bulkhead::oci

@@ -109,14 +109,13 @@ class Client {
     std::uint64_t chunk_bytes = 0;
   };
 
-  enum class Upload : std::uint8_t { Sent, Mounted };
-
-  /// Gives the blob's content from an offset on; called for each try.
+  /// Gives the blob's content from an offset on; called for each try, and not at all where the blob
+  /// is mounted.
   using OpenBlob = std::function<Result<std::unique_ptr<oci::BlobReader>>(std::uint64_t offset)>;
 
   /// Errors: Corrupt too when the registry took in something else.
-  Result<Upload> push_blob(const oci::Descriptor& descriptor, const OpenBlob& open,
-                           const UploadOptions& options);
+  Result<> push_blob(const oci::Descriptor& descriptor, const OpenBlob& open,
+                     const UploadOptions& options);
 
   /// What it refers to must be there. Errors: as above.
   Result<> push_manifest(const std::string& content, const std::string& media_type,
@@ -157,8 +156,8 @@ class Client {
                                   const HttpResponse& response) const;
   Result<std::optional<UploadSession>> begin_upload(Host& host, const Digest& digest,
                                                     const std::string& mount_from);
-  Result<Upload> upload_once(Host& host, const oci::Descriptor& descriptor, const OpenBlob& open,
-                             const UploadOptions& options);
+  Result<> upload_once(Host& host, const oci::Descriptor& descriptor, const OpenBlob& open,
+                       const UploadOptions& options);
   Result<> upload_chunks(Host& host, UploadSession session, const oci::Descriptor& descriptor,
                          const OpenBlob& open);
   Result<> resynchronise(Host& host, UploadSession& session);

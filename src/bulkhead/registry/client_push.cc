@@ -110,12 +110,12 @@ Result<std::optional<Client::UploadSession>> Client::begin_upload(Host& host, co
   return session;
 }
 
-Result<Client::Upload> Client::upload_once(Host& host, const oci::Descriptor& descriptor,
-                                           const OpenBlob& open, const UploadOptions& options) {
+Result<> Client::upload_once(Host& host, const oci::Descriptor& descriptor, const OpenBlob& open,
+                             const UploadOptions& options) {
   const std::string digest = descriptor.digest.text();
   auto session = BH_TRY(begin_upload(host, descriptor.digest, options.mount_from));
   if (!session) {
-    return Upload::Mounted;
+    return {};
   }
   std::uint64_t chunk_bytes = options.chunk_bytes;
   if (chunk_bytes == 0) {
@@ -130,8 +130,7 @@ Result<Client::Upload> Client::upload_once(Host& host, const oci::Descriptor& de
     };
     const auto response = BH_TRY(exchange(host, put));
     if (response->status() == 201) {
-      BH_TRY(check_digest(*response, descriptor.digest));
-      return Upload::Sent;
+      return check_digest(*response, descriptor.digest);
     }
     if (response->status() != 413) {
       return refused(host, "upload of " + digest, *response);
@@ -141,8 +140,7 @@ Result<Client::Upload> Client::upload_once(Host& host, const oci::Descriptor& de
     chunk_bytes = kDefaultChunk;
   }
   session->chunk_bytes = std::max(session->chunk_bytes, chunk_bytes);
-  BH_TRY(upload_chunks(host, *std::move(session), descriptor, open));
-  return Upload::Sent;
+  return upload_chunks(host, *std::move(session), descriptor, open);
 }
 
 /// Asks how far the registry has got.
@@ -212,8 +210,8 @@ Result<> Client::upload_chunks(Host& host, UploadSession session, const oci::Des
   return check_digest(*response, descriptor.digest);
 }
 
-Result<Client::Upload> Client::push_blob(const oci::Descriptor& descriptor, const OpenBlob& open,
-                                         const UploadOptions& options) {
+Result<> Client::push_blob(const oci::Descriptor& descriptor, const OpenBlob& open,
+                           const UploadOptions& options) {
   Host* host = BH_TRY(push_host());
   Backoff backoff;
   UploadOptions current = options;
