@@ -146,11 +146,13 @@ Result<std::optional<Image>> Store::find(std::string_view text) {
 
 Result<std::vector<ContainerUse>> Store::uses(const ImageRecord& record) {
   std::vector<ContainerUse> uses = BH_TRY(container_uses(layout_.containers()));
-  std::erase_if(uses, [&](const ContainerUse& use) {
-    return use.image_id.empty() ? use.root != layout_.root(record.chain)
-                                : use.image_id != record.config.text();
-  });
+  std::erase_if(uses, [&](const ContainerUse& use) { return !stands_on(use, record); });
   return uses;
+}
+
+bool Store::stands_on(const ContainerUse& use, const ImageRecord& record) const {
+  return use.image_id.empty() ? use.root == layout_.root(record.chain)
+                              : use.image_id == record.config.text();
 }
 
 Result<Removal> Store::remove(std::string_view text, RemoveMode mode) {
@@ -224,29 +226,22 @@ Result<ImageRecord> Store::untag(const oci::Reference& name) {
   return *std::move(record);
 }
 
-/// The images that containers stand on.
-Result<std::vector<ImageRecord>> Store::used_records() {
+/// All images, by whether a container stands on them.
+Result<Store::RecordsByUse> Store::records_by_use() {
   const std::vector<ContainerUse> uses = BH_TRY(container_uses(layout_.containers()));
-  std::vector<ImageRecord> records = BH_TRY(catalog_->list());
-  std::erase_if(records, [&](const ImageRecord& record) {
-    return std::ranges::none_of(uses, [&](const ContainerUse& use) {
-      return use.image_id.empty() ? use.root == layout_.root(record.chain)
-                                  : use.image_id == record.config.text();
-    });
-  });
+  RecordsByUse records;
+  for (ImageRecord& record : BH_TRY(catalog_->list())) {
+    const bool is_used =
+        std::ranges::any_of(uses, [&](const ContainerUse& use) { return stands_on(use, record); });
+    (is_used ? records.used : records.unused).push_back(std::move(record));
+  }
   return records;
 }
 
 Result<Removal> Store::prune(PruneMode mode) {
   Removal removal;
   if (mode == PruneMode::Unused) {
-    std::set<std::string> used;
-    for (const ImageRecord& record : BH_TRY(used_records())) {
-      used.insert(record.config.text());
-    }
-    std::vector<ImageRecord> unused = BH_TRY(catalog_->list());
-    std::erase_if(unused,
-                  [&](const ImageRecord& record) { return used.contains(record.config.text()); });
+    const std::vector<ImageRecord> unused = BH_TRY(records_by_use()).unused;
     std::set<std::string> deleted;
     // A name that was pulled anew meanwhile stays.
     for (const ImageRecord& record : BH_TRY(catalog_->remove_unchanged(unused))) {
@@ -263,19 +258,21 @@ Result<Removal> Store::prune(PruneMode mode) {
 Result<Usage> Store::usage() {
   Usage usage;
   Catalog::Reachable kept;
+  const RecordsByUse records = BH_TRY(records_by_use());
   std::set<std::string> active;
-  for (const ImageRecord& record : BH_TRY(used_records())) {
+  for (const ImageRecord& record : records.used) {
     active.insert(record.config.text());
     Catalog::Reachable one = BH_TRY(catalog_->reachable(record));
     kept.blobs.merge(one.blobs);
     kept.chains.merge(one.chains);
   }
   BH_TRY(keep_roots_of_containers(kept));
-  std::set<std::string> all;
-  for (const ImageRecord& record : BH_TRY(catalog_->list())) {
-    all.insert(record.config.text());
+  // Names of one image are all used or all unused.
+  std::set<std::string> idle;
+  for (const ImageRecord& record : records.unused) {
+    idle.insert(record.config.text());
   }
-  usage.images = all.size();
+  usage.images = active.size() + idle.size();
   usage.active_images = active.size();
   const auto add = [&](const std::string& path, bool is_kept) {
     // One that went meanwhile takes nothing.

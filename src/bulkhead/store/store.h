@@ -120,11 +120,17 @@ class Store {
   [[nodiscard]] const Layout& layout() const { return layout_; }
 
  private:
+  struct RecordsByUse {
+    std::vector<ImageRecord> used;
+    std::vector<ImageRecord> unused;
+  };
+
   Store(Layout layout, std::unique_ptr<Catalog> catalog)
       : layout_(std::move(layout)), catalog_(std::move(catalog)) {}
 
   Result<std::vector<ImageRecord>> matches(std::string_view text);
-  Result<std::vector<ImageRecord>> used_records();
+  [[nodiscard]] bool stands_on(const ContainerUse& use, const ImageRecord& record) const;
+  Result<RecordsByUse> records_by_use();
   Result<> keep_roots_of_containers(Catalog::Reachable& reachable);
   Result<> remove_leftovers();
   Result<std::uint64_t> sweep(const std::string& directory, const std::vector<std::string>& keep);
