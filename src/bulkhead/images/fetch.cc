@@ -101,14 +101,15 @@ class Fetcher {
     if (auto* manifest = std::get_if<oci::Manifest>(&parsed.document)) {
       return Chosen{parsed.digest, std::move(*manifest)};
     }
-    if (depth == kDeepestIndex || indexes_.size() == kMostIndexes) {
+    if (depth == kDeepestIndex || ++indexes_seen_ > kMostIndexes) {
       return fail(ErrorCode::Invalid, "indexes are nested more than {} deep, or {} in number",
                   kDeepestIndex, kMostIndexes);
     }
-    indexes_.push_back({parsed.digest, std::get<oci::Index>(std::move(parsed.document))});
-    // Not by reference: the list grows below.
-    const std::vector<oci::Descriptor> candidates =
-        BH_TRY(oci::select_candidates(indexes_.back().index, platform));
+    auto& index = std::get<oci::Index>(parsed.document);
+    const std::vector<oci::Descriptor> candidates = BH_TRY(oci::select_candidates(index, platform));
+    if (std::ranges::find(indexes_, parsed.digest, &KnownIndex::digest) == indexes_.end()) {
+      indexes_.push_back({parsed.digest, std::move(index)});
+    }
     std::optional<Error> nothing;
     for (const oci::Descriptor& candidate : candidates) {
       Parsed next = BH_TRY(fetch_document(candidate));
@@ -141,12 +142,12 @@ class Fetcher {
                     platform.text());
       }
       Parsed top{indexes_.front().digest, indexes_.front().index};
+      indexes_seen_ = 0;
       const Chosen more = BH_TRY(choose(std::move(top), platform, 0));
       BH_TRY(keep_manifest(more.digest, more.manifest).context(platform.text()));
       wanted.insert(more.digest.text());
     }
-    for (std::size_t at = 0; at < indexes_.size(); ++at) {
-      const KnownIndex known = indexes_[at];
+    for (const KnownIndex& known : indexes_) {
       for (const oci::Descriptor& entry : known.index.manifests) {
         BH_TRY(keep_entry(known.digest, entry, wanted));
       }
@@ -334,7 +335,8 @@ class Fetcher {
   const FetchOptions& options_;
   LockedProgress progress_;
   std::vector<store::Edge> edges_;
-  std::vector<KnownIndex> indexes_;  ///< that were chosen from, the outermost first
+  std::vector<KnownIndex> indexes_;  ///< that were chosen from, each once, the outermost first
+  int indexes_seen_ = 0;             ///< on the way to one platform
 };
 
 }  // namespace

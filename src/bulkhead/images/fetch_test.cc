@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <cstddef>
@@ -462,6 +463,17 @@ TEST_F(FetchTest, KeepsMorePlatformsWithoutUnpackingThem) {
     ASSERT_THAT(store.remove("test/image:1", store::RemoveMode::Careful), IsOk());
     expect_empty(store);
   }
+}
+
+TEST_F(FetchTest, LooksAtEachEntryOfAnIndexOnceForAllPlatforms) {
+  MemorySource source;
+  const TwoPlatforms two(source);
+  source.remove(two.statement.digest);
+  store::Store store = open();
+  const FetchOptions options{.platform = {"linux", "amd64", ""},
+                             .more_platforms = {{"linux", "arm64", ""}, {"linux", "arm64", ""}}};
+  ASSERT_THAT(fetch(store, source, reference(), options), IsOk());
+  EXPECT_EQ(std::ranges::count(source.opened, two.statement.digest), 1);
 }
 
 TEST_F(FetchTest, RefusesMorePlatformsThatAreAbsent) {
