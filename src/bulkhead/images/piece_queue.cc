@@ -1,5 +1,6 @@
 #include "bulkhead/images/piece_queue.h"
 
+#include <cstddef>
 #include <mutex>
 #include <utility>
 #include <vector>

@@ -5,9 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -205,7 +203,8 @@ class Saver {
     return tags;
   }
 
-  static json::Value docker_entry(const oci::Manifest& manifest, std::vector<std::string> tags,
+  static json::Value docker_entry(const oci::Manifest& manifest,
+                                  const std::vector<std::string>& tags,
                                   std::map<Digest, std::uint64_t>& blobs) {
     std::vector<std::string> layers;
     for (const oci::Descriptor& layer : manifest.layers) {
@@ -215,8 +214,8 @@ class Saver {
     blobs[manifest.config.digest] = manifest.config.size;
     json::Value entry;
     entry.set("Config", blob_name(manifest.config.digest));
-    entry.set("RepoTags", std::move(tags));
-    entry.set("Layers", std::move(layers));
+    entry.set("RepoTags", tags);
+    entry.set("Layers", layers);
     return entry;
   }
 
