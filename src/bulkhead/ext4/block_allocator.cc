@@ -17,7 +17,7 @@ Result<BlockRun> BlockAllocator::allocate(std::uint32_t wanted) {
     return run;
   }
   const auto hole = holes_.begin();
-  if (hole == holes_.end()) {
+  if (hole == holes_.end() || freed_ == Freed::Keep) {
     return fail(ErrorCode::NoSpace, "the image is full: {} blocks", limit_);
   }
   const BlockRun run{hole->first,
@@ -57,7 +57,7 @@ void BlockAllocator::free(const BlockRun& run) {
       hole = before;
     }
   }
-  if (hole->first + hole->second == cursor_) {
+  if (freed_ == Freed::Reuse && hole->first + hole->second == cursor_) {
     cursor_ = hole->first;
     free_below_end_ -= hole->second;
     holes_.erase(hole);

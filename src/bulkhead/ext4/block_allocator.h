@@ -18,12 +18,19 @@ struct BlockRun {
   bool operator==(const BlockRun&) const = default;
 };
 
+/// What becomes of blocks that are given back.
+enum class Freed : std::uint8_t {
+  Reuse,
+  Keep,  ///< nobody gets them: what is in them stays
+};
+
 /// Gives out blocks in ascending order, so that a stream of files becomes a stream of writes; what
-/// was freed is used again only when the end is reached.
+/// was freed is used again only when the end is reached, if at all.
 class BlockAllocator {
  public:
   /// Blocks from `first` up to `limit`, exclusive.
-  BlockAllocator(std::uint64_t first, std::uint64_t limit) : cursor_(first), limit_(limit) {}
+  BlockAllocator(std::uint64_t first, std::uint64_t limit, Freed freed = Freed::Reuse)
+      : cursor_(first), limit_(limit), freed_(freed) {}
 
   /// A run of 1 to `wanted` blocks. `wanted` is at least 1.
   /// Errors: NoSpace.
@@ -33,6 +40,8 @@ class BlockAllocator {
   Result<BlockRun> allocate_at_end(std::uint64_t count);
 
   void free(const BlockRun& run);
+
+  [[nodiscard]] Freed freed() const { return freed_; }
 
   /// The first block never given out, or freed up to there.
   [[nodiscard]] std::uint64_t end() const { return cursor_; }
@@ -45,6 +54,7 @@ class BlockAllocator {
  private:
   std::uint64_t cursor_;
   std::uint64_t limit_;
+  Freed freed_;
   std::uint64_t free_below_end_ = 0;
   std::map<std::uint64_t, std::uint64_t> holes_;
 };

@@ -42,6 +42,16 @@ TEST(BlockAllocator, JoinsNeighbouringHolesAndGivesTheLastBackToTheEnd) {
   EXPECT_EQ(allocator.free_below_end(), 0U);
 }
 
+TEST(BlockAllocator, LeavesWhatIsKeptAlone) {
+  BlockAllocator allocator(0, 20, Freed::Keep);
+  ASSERT_THAT(allocator.allocate(10), IsOk());
+  allocator.free({5, 5});
+  EXPECT_EQ(allocator.end(), 10U);
+  EXPECT_EQ(allocator.free_below_end(), 5U);
+  EXPECT_THAT(allocator.allocate(20), IsOkAnd(BlockRun{10, 10}));
+  EXPECT_THAT(allocator.allocate(1), IsError(ErrorCode::NoSpace));
+}
+
 TEST(BlockAllocator, ReservesARunAtTheEnd) {
   BlockAllocator allocator(5, 20);
   EXPECT_THAT(allocator.allocate_at_end(10), IsOkAnd(BlockRun{5, 10}));

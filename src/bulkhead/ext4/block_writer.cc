@@ -2,10 +2,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/ext4/on_disk.h"
+#include "bulkhead/os/copy_range.h"
 
 namespace bulkhead::ext4 {
 namespace {
@@ -21,7 +23,7 @@ Result<> BlockWriter::write(std::uint64_t offset, Bytes data) {
     return {};
   }
   if (offset != buffer_offset_ + buffer_.size() || buffer_.size() + data.size() > kBufferBytes) {
-    BH_TRY(flush());
+    BH_TRY(flush_buffer());
   }
   if (buffer_.empty() && data.size() >= kDirectBytes && data.size() % kBlockSize == 0) {
     return device_->write(offset, data);
@@ -35,7 +37,26 @@ Result<> BlockWriter::write(std::uint64_t offset, Bytes data) {
   return {};
 }
 
+Result<> BlockWriter::copy(std::uint64_t offset, const os::FileRange& from) {
+  const bool continues = from.fd == copy_.fd && from.offset == copy_.offset + copy_.length &&
+                         offset == copy_offset_ + copy_.length;
+  if (!continues) {
+    BH_TRY(flush_copy());
+    copy_ = {.fd = from.fd, .offset = from.offset};
+    copy_offset_ = offset;
+  }
+  copy_.length += from.length;
+  return {};
+}
+
 Result<> BlockWriter::flush() {
+  BH_TRY(flush_buffer());
+  return flush_copy();
+}
+
+Result<> BlockWriter::flush_copy() { return device_->copy(copy_offset_, std::exchange(copy_, {})); }
+
+Result<> BlockWriter::flush_buffer() {
   if (!buffer_.empty()) {
     BH_TRY(device_->write(buffer_offset_, buffer_));
     buffer_.clear();

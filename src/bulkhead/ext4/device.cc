@@ -9,6 +9,7 @@
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
+#include "bulkhead/os/copy_range.h"
 #include "bulkhead/os/file_space.h"
 #include "bulkhead/os/io.h"
 
@@ -16,6 +17,10 @@ namespace bulkhead::ext4 {
 
 Result<> FileDevice::write(std::uint64_t offset, Bytes data) {
   return os::pwrite_all(fd_, data, offset);
+}
+
+Result<> FileDevice::copy(std::uint64_t offset, const os::FileRange& from) {
+  return os::copy_range(from, fd_, offset);
 }
 
 Result<> FileDevice::discard(std::uint64_t offset, std::uint64_t length) {
@@ -40,6 +45,18 @@ Result<> MemoryDevice::write(std::uint64_t offset, Bytes data) {
     data = data.subspan(size);
     offset += size;
     size_ = std::max(size_, offset);
+  }
+  return {};
+}
+
+Result<> MemoryDevice::copy(std::uint64_t offset, const os::FileRange& from) {
+  std::vector<std::byte> buffer(kPage);
+  for (std::uint64_t at = 0; at < from.length;) {
+    const auto size =
+        static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), from.length - at));
+    BH_TRY(os::pread_exactly(from.fd, MutableBytes(buffer).first(size), from.offset + at));
+    BH_TRY(write(offset + at, Bytes(buffer).first(size)));
+    at += size;
   }
   return {};
 }

@@ -7,6 +7,7 @@
 
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/result.h"
+#include "bulkhead/os/copy_range.h"
 
 namespace bulkhead::ext4 {
 
@@ -19,6 +20,9 @@ class Device {
   virtual ~Device() = default;
 
   virtual Result<> write(std::uint64_t offset, Bytes data) = 0;
+
+  /// The same with what another file holds.
+  virtual Result<> copy(std::uint64_t offset, const os::FileRange& from) = 0;
 
   /// Makes a written range read as zeros again and gives its space back where possible.
   virtual Result<> discard(std::uint64_t offset, std::uint64_t length) = 0;
@@ -33,6 +37,7 @@ class FileDevice final : public Device {
   explicit FileDevice(int fd) : fd_(fd) {}
 
   Result<> write(std::uint64_t offset, Bytes data) override;
+  Result<> copy(std::uint64_t offset, const os::FileRange& from) override;
   Result<> discard(std::uint64_t offset, std::uint64_t length) override;
   Result<> resize(std::uint64_t size) override;
 
@@ -47,6 +52,7 @@ class MemoryDevice final : public Device {
   explicit MemoryDevice(std::uint64_t limit_bytes = UINT64_MAX) : limit_bytes_(limit_bytes) {}
 
   Result<> write(std::uint64_t offset, Bytes data) override;
+  Result<> copy(std::uint64_t offset, const os::FileRange& from) override;
   Result<> discard(std::uint64_t offset, std::uint64_t length) override;
   Result<> resize(std::uint64_t size) override;
 

@@ -14,6 +14,7 @@
 #include "bulkhead/ext4/extents.h"
 #include "bulkhead/ext4/on_disk.h"
 #include "bulkhead/ext4/tree.h"
+#include "bulkhead/os/copy_range.h"
 
 namespace bulkhead::ext4 {
 namespace {
@@ -35,7 +36,23 @@ Result<> check_blocks(std::uint64_t blocks) {
 
 }  // namespace
 
+void FileContent::start() {
+  block_ = 0;
+  partial_size_ = 0;
+  padding_ = 0;
+  extents_.clear();
+}
+
+/// Nothing comes behind a block that was copied and is not full.
+Result<> FileContent::check_open() const {
+  if (padding_ > 0) {
+    return fail(ErrorCode::FailedPrecondition, "append: the file has its end already");
+  }
+  return {};
+}
+
 Result<> FileContent::append(Bytes data, BlockAllocator& allocator, BlockWriter& writer) {
+  BH_TRY(check_open());
   if (partial_size_ > 0) {
     const std::size_t take = std::min(data.size(), kBlockSize - partial_size_);
     std::ranges::copy(data.first(take), std::span(partial_).subspan(partial_size_).begin());
@@ -56,6 +73,7 @@ Result<> FileContent::append(Bytes data, BlockAllocator& allocator, BlockWriter&
 
 Result<> FileContent::append_hole(std::uint64_t length, BlockAllocator& allocator,
                                   BlockWriter& writer) {
+  BH_TRY(check_open());
   if (partial_size_ > 0) {
     const auto take =
         static_cast<std::size_t>(std::min<std::uint64_t>(length, kBlockSize - partial_size_));
@@ -74,8 +92,30 @@ Result<> FileContent::append_hole(std::uint64_t length, BlockAllocator& allocato
   return {};
 }
 
+Result<> FileContent::append_copy(const os::FileRange& from, BlockAllocator& allocator,
+                                  BlockWriter& writer) {
+  BH_TRY(check_open());
+  if (partial_size_ > 0) {
+    return fail(ErrorCode::FailedPrecondition, "append: blocks in the middle of a block");
+  }
+  std::uint64_t offset = from.offset;
+  std::uint64_t blocks = from.length / kBlockSize;
+  if (const auto rest = static_cast<std::size_t>(from.length % kBlockSize); rest > 0) {
+    ++blocks;
+    padding_ = kBlockSize - rest;
+  }
+  while (blocks > 0) {
+    const BlockRun run = BH_TRY(extend(blocks, allocator));
+    const std::uint64_t bytes = std::uint64_t{run.count} * kBlockSize;
+    BH_TRY(writer.copy(run.start * kBlockSize, {.fd = from.fd, .offset = offset, .length = bytes}));
+    offset += bytes;
+    blocks -= run.count;
+  }
+  return {};
+}
+
 Result<> FileContent::finish(Node& node, BlockAllocator& allocator, BlockWriter& writer) {
-  const std::uint64_t size = block_ * kBlockSize + partial_size_;
+  const std::uint64_t size = block_ * kBlockSize + partial_size_ - padding_;
   if (partial_size_ > 0) {
     BH_TRY(write_partial(allocator, writer));
   }
@@ -87,8 +127,6 @@ Result<> FileContent::finish(Node& node, BlockAllocator& allocator, BlockWriter&
     node.map = std::make_unique<ExtentMap>();
     node.map->extents = extents_;
   }
-  extents_.clear();
-  block_ = 0;
   return {};
 }
 
@@ -115,19 +153,24 @@ Result<> FileContent::write_blocks(Bytes data, BlockAllocator& allocator, BlockW
   return {};
 }
 
+/// The next blocks of the file: some of those that are wanted.
+Result<BlockRun> FileContent::extend(std::uint64_t blocks, BlockAllocator& allocator) {
+  BH_TRY(check_blocks(block_ + blocks));
+  const BlockRun run =
+      BH_TRY(allocator.allocate(static_cast<std::uint32_t>(std::min(blocks, kMostBlocks))));
+  // Noted first: an image that fails to take the data is given up anyway.
+  append_extent(
+      extents_,
+      {.logical = static_cast<std::uint32_t>(block_), .count = run.count, .start = run.start});
+  block_ += run.count;
+  return run;
+}
+
 Result<> FileContent::write_run(Bytes data, BlockAllocator& allocator, BlockWriter& writer) {
   while (!data.empty()) {
-    const auto wanted =
-        static_cast<std::uint32_t>(std::min<std::size_t>(data.size() / kBlockSize, UINT32_MAX));
-    BH_TRY(check_blocks(block_ + wanted));
-    const BlockRun run = BH_TRY(allocator.allocate(wanted));
+    const BlockRun run = BH_TRY(extend(data.size() / kBlockSize, allocator));
     const std::size_t bytes = std::size_t{run.count} * kBlockSize;
-    // Noted first: an image that fails to take the data is given up anyway.
-    append_extent(
-        extents_,
-        {.logical = static_cast<std::uint32_t>(block_), .count = run.count, .start = run.start});
     BH_TRY(writer.write(run.start * kBlockSize, data.first(bytes)));
-    block_ += run.count;
     data = data.subspan(bytes);
   }
   return {};

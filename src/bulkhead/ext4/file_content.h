@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "bulkhead/base/bytes.h"
@@ -11,20 +12,32 @@
 #include "bulkhead/ext4/block_writer.h"
 #include "bulkhead/ext4/on_disk.h"
 #include "bulkhead/ext4/tree.h"
+#include "bulkhead/os/copy_range.h"
 
 namespace bulkhead::ext4 {
 
 /// The content of the one file that is being written: cut into blocks, blocks of zeros left out.
 class FileContent {
  public:
+  void start();
+
   Result<> append(Bytes data, BlockAllocator& allocator, BlockWriter& writer);
 
   Result<> append_hole(std::uint64_t length, BlockAllocator& allocator, BlockWriter& writer);
 
-  /// Puts size and blocks into the node and starts over. Errors as append().
+  /// Whole blocks of another file, the last of which may hold less, and zeros behind it: only
+  /// finish() may follow then. Errors: FailedPrecondition in the middle of a block.
+  Result<> append_copy(const os::FileRange& from, BlockAllocator& allocator, BlockWriter& writer);
+
+  /// Puts size and blocks into the node. Errors as append().
   Result<> finish(Node& node, BlockAllocator& allocator, BlockWriter& writer);
 
+  /// The blocks of the file, until the next is started.
+  [[nodiscard]] std::span<const Extent> extents() const { return extents_; }
+
  private:
+  [[nodiscard]] Result<> check_open() const;
+  Result<BlockRun> extend(std::uint64_t blocks, BlockAllocator& allocator);
   Result<> write_partial(BlockAllocator& allocator, BlockWriter& writer);
   Result<> write_blocks(Bytes data, BlockAllocator& allocator, BlockWriter& writer);
   Result<> write_run(Bytes data, BlockAllocator& allocator, BlockWriter& writer);
@@ -32,6 +45,7 @@ class FileContent {
   std::uint64_t block_ = 0;  ///< that comes next
   std::array<std::byte, kBlockSize> partial_{};
   std::size_t partial_size_ = 0;
+  std::size_t padding_ = 0;  ///< at the end of the last block, after append_copy()
   std::vector<Extent> extents_;
 };
 

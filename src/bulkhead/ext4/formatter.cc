@@ -28,6 +28,7 @@
 #include "bulkhead/ext4/on_disk.h"
 #include "bulkhead/ext4/tree.h"
 #include "bulkhead/ext4/xattr.h"
+#include "bulkhead/os/copy_range.h"
 
 namespace bulkhead::ext4 {
 namespace {
@@ -100,6 +101,9 @@ Result<> check_options(const FormatOptions& options) {
     return fail(ErrorCode::Invalid, "format: a journal of {} bytes in a file system of {}",
                 options.journal_bytes, options.size_bytes);
   }
+  if (options.keep_replaced && options.size_bytes != 0) {
+    return fail(ErrorCode::Invalid, "format: replaced files are kept only in a read-only image");
+  }
   if (options.size_bytes == 0 && options.limit_bytes > std::uint64_t{64} << 40U) {
     return fail(ErrorCode::Invalid, "format: a limit of {} bytes", options.limit_bytes);
   }
@@ -119,7 +123,7 @@ struct Formatter::State {
         descriptor_room(fixed ? fixed->descriptor_blocks() : descriptor_blocks_for(limit_blocks)),
         writer(device),
         allocator(fixed ? fixed->metadata_start + fixed->metadata_blocks() : 1 + descriptor_room,
-                  limit_blocks),
+                  limit_blocks, options.keep_replaced ? Freed::Keep : Freed::Reuse),
         tree(key) {}
 
   std::unique_ptr<Device> owned;
@@ -378,6 +382,7 @@ Result<> Formatter::begin_file(std::string_view path, const Attributes& attribut
                                std::span<const Xattr> xattrs) {
   BH_TRY(state_->close_file());
   state_->open = BH_TRY(state_->make(path, kModeFile, attributes, xattrs).context(quote(path)));
+  state_->content.start();
   return {};
 }
 
@@ -395,7 +400,18 @@ Result<> Formatter::append_hole(std::uint64_t length) {
   return state_->content.append_hole(length, state_->allocator, state_->writer);
 }
 
+Result<> Formatter::append_copy(const os::FileRange& from) {
+  if (!state_->open) {
+    return fail(ErrorCode::FailedPrecondition, "append: no file is open");
+  }
+  return state_->content.append_copy(from, state_->allocator, state_->writer);
+}
+
 Result<> Formatter::end_file() { return state_->close_file(); }
+
+std::span<const Extent> Formatter::content() const { return state_->content.extents(); }
+
+Result<> Formatter::flush() { return state_->writer.flush(); }
 
 Result<> Formatter::make_symlink(std::string_view path, std::string_view target,
                                  const Attributes& attributes, std::span<const Xattr> xattrs) {

@@ -12,6 +12,7 @@
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/ext4/device.h"
+#include "bulkhead/os/copy_range.h"
 
 // Writing ext4 images in one pass: docs/formats/ext4.md.
 //
@@ -20,6 +21,8 @@
 // descriptors and, last, the superblock. An image without finish() is therefore not mountable.
 
 namespace bulkhead::ext4 {
+
+struct Extent;
 
 using Uuid = std::array<std::byte, 16>;
 
@@ -38,6 +41,9 @@ struct FormatOptions {
   std::uint32_t bytes_per_inode = 16384;
   /// mke2fs makes one; a container should not see it, and e2fsck does not ask for it.
   bool lost_and_found = false;
+  /// Only with size_bytes 0: files that are replaced or removed leave their content where it is, in
+  /// blocks that are free but not used again, so that what content() said stays true.
+  bool keep_replaced = false;
   /// More inodes than this is ResourceExhausted.
   std::uint32_t max_inodes = 4'000'000;
 };
@@ -83,7 +89,7 @@ struct FormatResult {
 /// are followed inside the image, at most 40; missing parents are made (root, 0755). The last
 /// component is never followed. A directory over a directory keeps its children and takes the new
 /// attributes; anything else over anything replaces it, whole trees included. Blocks of what was
-/// replaced are free again.
+/// replaced are free again, but see FormatOptions::keep_replaced.
 ///
 /// Errors of all of these: Invalid, naming the path, for what a file system could not hold (parent
 /// not a directory, too many symbolic links, name longer than 255 bytes, more than 2048 levels);
@@ -115,7 +121,17 @@ class Formatter {
   Result<> append(Bytes data);
   /// `length` zeros that take no space. Blocks of zeros in append() take none either.
   Result<> append_hole(std::uint64_t length);
+  /// Blocks of another file, which must stay open until flush(). Less than whole blocks only at the
+  /// end of the file; behind it the last block of `from` holds zeros. Errors: FailedPrecondition
+  /// too after an append() that did not end a block.
+  Result<> append_copy(const os::FileRange& from);
   Result<> end_file();
+
+  /// Where the content of the file that was ended last lies, until the next call of any kind.
+  [[nodiscard]] std::span<const Extent> content() const;
+
+  /// Everything that was appended is on the device.
+  Result<> flush();
 
   /// Errors: Invalid too for an empty target or one of more than 4095 bytes.
   Result<> make_symlink(std::string_view path, std::string_view target,

@@ -16,6 +16,8 @@
 #include "bulkhead/ext4/crc32c.h"
 #include "bulkhead/ext4/device.h"
 #include "bulkhead/ext4/on_disk.h"
+#include "bulkhead/ext4/tree.h"
+#include "bulkhead/os/copy_range.h"
 #include "bulkhead/os/file_space.h"
 #include "bulkhead/os/io.h"
 
@@ -218,6 +220,52 @@ TEST(FormatScratch, WritesAFewBlocksOfASparseFile) {
   ASSERT_THAT(space, IsOk());
   EXPECT_EQ(space->size, std::uint64_t{10} << 30U);
   EXPECT_LE(space->allocated_bytes, 64U << 10U);
+}
+
+TEST_F(FormatterTest, KeepsWhatWasReplacedWhereItWas) {
+  restart({.keep_replaced = true});
+  ASSERT_THAT(file("first", std::string(kBlockSize, '1')), IsOk());
+  const std::uint64_t first = formatter->content().front().start;
+  ASSERT_THAT(file("second", std::string(kBlockSize, '2')), IsOk());
+  const std::uint64_t second = formatter->content().front().start;
+  ASSERT_THAT(formatter->remove("second"), IsOk());
+  ASSERT_THAT(file("first", std::string(kBlockSize, '3')), IsOk());
+  EXPECT_GT(formatter->content().front().start, second);
+  const auto result = finish();
+  ASSERT_THAT(result, IsOk());
+  EXPECT_EQ(as_text(device.read(first * kBlockSize, 1)), "1");
+  EXPECT_EQ(as_text(device.read(second * kBlockSize, 1)), "2");
+  EXPECT_LE(result->used_bytes, result->size_bytes - 2 * kBlockSize);
+  MemoryDevice other;
+  EXPECT_THAT(Formatter::create(other, {.size_bytes = kMebibyte, .keep_replaced = true}),
+              IsError(ErrorCode::Invalid));
+}
+
+TEST_F(FormatterTest, CopiesBlocksOfAnotherFile) {
+  const auto source = os::make_memfd("source");
+  ASSERT_THAT(source, IsOk());
+  const std::string content = std::string(kBlockSize, 'a') + std::string(100, 'b');
+  ASSERT_THAT(os::pwrite_all(source->get(), as_bytes(content), kBlockSize), IsOk());
+  ASSERT_THAT(os::set_file_size(source->get(), 3 * kBlockSize), IsOk());
+  ASSERT_THAT(formatter->begin_file("f", {}), IsOk());
+  ASSERT_THAT(formatter->append_hole(2 * kBlockSize), IsOk());
+  const os::FileRange range{source->get(), kBlockSize, kBlockSize + 100};
+  ASSERT_THAT(formatter->append_copy(range), IsOk());
+  // The file has its end now.
+  EXPECT_THAT(formatter->append(as_bytes("x")), IsError(ErrorCode::FailedPrecondition));
+  EXPECT_THAT(formatter->append_hole(1), IsError(ErrorCode::FailedPrecondition));
+  EXPECT_THAT(formatter->append_copy(range), IsError(ErrorCode::FailedPrecondition));
+  ASSERT_THAT(formatter->end_file(), IsOk());
+  ASSERT_EQ(formatter->content().size(), 1U);
+  const Extent extent = formatter->content().front();
+  EXPECT_EQ(extent.logical, 2U);
+  EXPECT_EQ(extent.count, 2U);
+  ASSERT_THAT(formatter->flush(), IsOk());
+  EXPECT_EQ(as_text(device.read(extent.start * kBlockSize, content.size())), content);
+  ASSERT_THAT(formatter->begin_file("g", {}), IsOk());
+  ASSERT_THAT(formatter->append(as_bytes("x")), IsOk());
+  EXPECT_THAT(formatter->append_copy(range), IsError(ErrorCode::FailedPrecondition));
+  EXPECT_THAT(finish(), IsOk());
 }
 
 }  // namespace

@@ -108,8 +108,10 @@ Result<FormatResult> ImageFinisher::run() {
   BH_TRY(write_bitmaps());
   BH_TRY(write_descriptors());
   BH_TRY(parts_.writer.flush());
-  for (const auto& [start, count] : parts_.allocator.holes()) {
-    BH_TRY(parts_.device.discard(start * kBlockSize, count * kBlockSize));
+  if (parts_.allocator.freed() == Freed::Reuse) {
+    for (const auto& [start, count] : parts_.allocator.holes()) {
+      BH_TRY(parts_.device.discard(start * kBlockSize, count * kBlockSize));
+    }
   }
   BH_TRY(parts_.device.resize(geometry_.blocks * kBlockSize));
   BH_TRY(write_superblock());

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +15,8 @@
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/text.h"
 #include "bulkhead/ext4/formatter.h"
+#include "bulkhead/ext4/layer_entry.h"
+#include "bulkhead/ext4/layer_record.h"
 #include "bulkhead/ext4/xattr.h"
 
 namespace bulkhead::ext4 {
@@ -45,6 +48,28 @@ Timestamp timestamp_of(const archive::EntryTime& time) {
   return {.seconds = time.seconds, .nanoseconds = time.nanoseconds};
 }
 
+LayerAction action_of(archive::EntryType type) {
+  switch (type) {
+    case archive::EntryType::File:
+      return LayerAction::File;
+    case archive::EntryType::Directory:
+      return LayerAction::Directory;
+    case archive::EntryType::Symlink:
+      return LayerAction::Symlink;
+    case archive::EntryType::HardLink:
+      return LayerAction::HardLink;
+    case archive::EntryType::CharacterDevice:
+      return LayerAction::CharacterDevice;
+    case archive::EntryType::BlockDevice:
+      return LayerAction::BlockDevice;
+    case archive::EntryType::Fifo:
+      return LayerAction::Fifo;
+    case archive::EntryType::Socket:
+      return LayerAction::Socket;
+  }
+  return LayerAction::Fifo;
+}
+
 /// One layer on its way into an image.
 class LayerImport {
  public:
@@ -53,9 +78,15 @@ class LayerImport {
 
   Result<LayerStats> run() {
     formatter_.begin_layer();
-    while (const archive::TarEntry* entry = BH_TRY(tar_.next())) {
+    while (const archive::TarEntry* member = BH_TRY(tar_.next())) {
       ++stats_.entries;
-      if (options_.whiteouts == Whiteouts::Ignore || !BH_TRY(apply_whiteout(*entry))) {
+      std::optional<LayerEntry> entry;
+      if (options_.whiteouts == Whiteouts::Ignore || !is_mark(member->path)) {
+        entry = entry_of(*member);
+      } else {
+        entry = BH_TRY(whiteout_of(member->path));
+      }
+      if (entry) {
         BH_TRY(apply(*entry));
       }
     }
@@ -64,30 +95,9 @@ class LayerImport {
   }
 
  private:
-  /// Whether the entry is a whiteout, or a leftover of aufs, and not part of the tree.
-  Result<bool> apply_whiteout(const archive::TarEntry& entry) {
-    const auto [parent, name] = split_path(entry.path);
-    if (name == kOpaqueName) {
-      ++stats_.whiteouts;
-      BH_TRY(formatter_.white_out_children(parent));
-      return true;
-    }
-    if (is_meta(entry.path)) {
-      return true;
-    }
-    if (!name.starts_with(kWhiteoutPrefix)) {
-      return false;
-    }
-    const std::string_view victim = name.substr(kWhiteoutPrefix.size());
-    if (victim.empty() || victim == "." || victim == "..") {
-      return fail(ErrorCode::Invalid, "entry {}: a whiteout of nothing", quote(entry.path));
-    }
-    ++stats_.whiteouts;
-    path_ = parent;
-    path_ += '/';
-    path_ += victim;
-    BH_TRY(formatter_.white_out(path_));
-    return true;
+  /// Whether it is no part of the tree: a whiteout, or a leftover of aufs.
+  static bool is_mark(std::string_view path) {
+    return split_path(path).name.starts_with(kWhiteoutPrefix) || is_meta(path);
   }
 
   static bool is_meta(std::string_view path) {
@@ -95,46 +105,57 @@ class LayerImport {
            path.find("/.wh..wh.") != std::string_view::npos;
   }
 
-  Result<> apply(const archive::TarEntry& entry) {
-    const Attributes attributes = attributes_of(entry);
-    const std::span<const Xattr> xattrs = xattrs_of(entry);
-    switch (entry.type) {
-      case archive::EntryType::File:
-        return apply_file(entry, attributes, xattrs);
-      case archive::EntryType::Directory:
-        ++stats_.directories;
-        return formatter_.make_directory(entry.path, attributes, xattrs);
-      case archive::EntryType::Symlink:
-        return formatter_.make_symlink(entry.path, entry.link, attributes, xattrs);
-      case archive::EntryType::HardLink:
-        return formatter_.make_hard_link(entry.path, entry.link);
-      case archive::EntryType::CharacterDevice:
-        return apply_node(entry, NodeType::CharacterDevice, attributes, xattrs);
-      case archive::EntryType::BlockDevice:
-        return apply_node(entry, NodeType::BlockDevice, attributes, xattrs);
-      case archive::EntryType::Fifo:
-        return apply_node(entry, NodeType::Fifo, attributes, xattrs);
-      case archive::EntryType::Socket:
-        return apply_node(entry, NodeType::Socket, attributes, xattrs);
+  /// Nothing for a leftover.
+  Result<std::optional<LayerEntry>> whiteout_of(std::string_view member) {
+    const auto [parent, name] = split_path(member);
+    if (name == kOpaqueName) {
+      ++stats_.whiteouts;
+      return LayerEntry{.action = LayerAction::WhiteOutChildren, .path = parent};
     }
-    return fail(ErrorCode::Internal, "entry {}: unknown type", quote(entry.path));
+    if (is_meta(member)) {
+      return std::nullopt;
+    }
+    const std::string_view victim = name.substr(kWhiteoutPrefix.size());
+    if (victim.empty() || victim == "." || victim == "..") {
+      return fail(ErrorCode::Invalid, "entry {}: a whiteout of nothing", quote(member));
+    }
+    ++stats_.whiteouts;
+    path_ = parent;
+    path_ += '/';
+    path_ += victim;
+    return LayerEntry{.action = LayerAction::WhiteOut, .path = path_};
   }
 
-  Result<> apply_node(const archive::TarEntry& entry, NodeType type, const Attributes& attributes,
-                      std::span<const Xattr> xattrs) {
-    return formatter_.make_node(entry.path, type, {entry.device_major, entry.device_minor},
-                                attributes, xattrs);
+  LayerEntry entry_of(const archive::TarEntry& member) {
+    return {.action = action_of(member.type),
+            .path = member.path,
+            .link = member.link,
+            .attributes = attributes_of(member),
+            .device = {member.device_major, member.device_minor},
+            .size = member.size,
+            .xattrs = xattrs_of(member)};
   }
 
-  Result<> apply_file(const archive::TarEntry& entry, const Attributes& attributes,
-                      std::span<const Xattr> xattrs) {
-    ++stats_.files;
-    if (entry.size > options_.content_bytes - stats_.content_bytes) {
-      return fail(ErrorCode::ResourceExhausted, "entry {}: more than {} bytes in one layer",
-                  quote(entry.path), options_.content_bytes);
+  Result<> apply(const LayerEntry& entry) {
+    if (entry.action == LayerAction::Directory) {
+      ++stats_.directories;
     }
-    stats_.content_bytes += entry.size;
-    BH_TRY(formatter_.begin_file(entry.path, attributes, xattrs));
+    if (entry.action == LayerAction::File) {
+      ++stats_.files;
+      if (entry.size > options_.content_bytes - stats_.content_bytes) {
+        return fail(ErrorCode::ResourceExhausted, "entry {}: more than {} bytes in one layer",
+                    quote(entry.path), options_.content_bytes);
+      }
+      stats_.content_bytes += entry.size;
+    }
+    BH_TRY(apply_entry(formatter_, entry));
+    if (options_.recorder != nullptr) {
+      BH_TRY(options_.recorder->add(entry));
+    }
+    return entry.action == LayerAction::File ? write_content(entry) : Result<>();
+  }
+
+  Result<> write_content(const LayerEntry& entry) {
     std::uint64_t at = 0;
     while (const auto piece = BH_TRY(tar_.next_data())) {
       if (piece->offset > at) {
@@ -146,7 +167,9 @@ class LayerImport {
     if (entry.size > at) {
       BH_TRY(formatter_.append_hole(entry.size - at).context(quote(entry.path)));
     }
-    return formatter_.end_file().context(quote(entry.path));
+    BH_TRY(formatter_.end_file().context(quote(entry.path)));
+    return options_.recorder != nullptr ? options_.recorder->add_content(formatter_.content())
+                                        : Result<>();
   }
 
   static Attributes attributes_of(const archive::TarEntry& entry) {

@@ -10,6 +10,8 @@
 
 namespace bulkhead::ext4 {
 
+class LayerRecorder;
+
 enum class Whiteouts : std::uint8_t {
   Apply,   ///< an image's layer: ".wh.name" removes, ".wh..wh..opq" empties
   Ignore,  ///< a plain root file system: such names are names like any other
@@ -20,6 +22,8 @@ struct LayerOptions {
   archive::TarLimits limits;
   /// Of file contents in this layer: ResourceExhausted beyond.
   std::uint64_t content_bytes = std::uint64_t{256} << 30U;
+  /// Borrowed; null: nothing is recorded. The formatter keeps what is replaced, then.
+  LayerRecorder* recorder = nullptr;
 };
 
 struct LayerStats {
