@@ -16,10 +16,9 @@
 #include "bulkhead/base/log.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/text.h"
-#include "bulkhead/ext4/formatter.h"
 #include "bulkhead/images/checked_source.h"
+#include "bulkhead/images/fetch_layers.h"
 #include "bulkhead/images/layer.h"
-#include "bulkhead/images/layer_pipe.h"
 #include "bulkhead/images/progress.h"
 #include "bulkhead/oci/blob_source.h"
 #include "bulkhead/oci/image_config.h"
@@ -27,9 +26,7 @@
 #include "bulkhead/oci/media_type.h"
 #include "bulkhead/oci/platform.h"
 #include "bulkhead/oci/reference.h"
-#include "bulkhead/os/unique_fd.h"
 #include "bulkhead/store/catalog.h"
-#include "bulkhead/store/content.h"
 #include "bulkhead/store/image_record.h"
 #include "bulkhead/store/ingest.h"
 #include "bulkhead/store/store.h"
@@ -39,8 +36,6 @@ namespace {
 
 /// An index in an index in an index is more than anybody makes.
 constexpr int kDeepestIndex = 4;
-/// Fetched and inflated at the same time. Each takes a connection, three threads and some 6 MiB.
-constexpr std::size_t kLayersAtOnce = 3;
 /// Nested indexes that do not say what they are for are looked into, but not without end.
 constexpr int kMostIndexes = 64;
 
@@ -74,9 +69,15 @@ class Fetcher {
                               .created = config.created};
     edges_.push_back({chosen.digest, record.config});
     BH_TRY(ingest_.lock_chain(record.chain));
-    record.size_bytes = BH_TRY(fetch_layers(chosen, config, record.chain));
+    const std::vector<ImageLayer> layers = layers_of(chosen.manifest, config);
+    record.size_bytes = BH_TRY(fetch_layers(ingest_, source_, progress_, layers, record.chain));
+    std::vector<store::RootLayer> root_layers;
+    for (const ImageLayer& layer : layers) {
+      edges_.push_back({chosen.digest, layer.blob.digest});
+      root_layers.push_back({.blob = layer.blob.digest, .diff_id = layer.diff_id});
+    }
     BH_TRY(keep_companions(chosen.digest));
-    BH_TRY(ingest_.publish(record, edges_));
+    BH_TRY(ingest_.publish(record, edges_, root_layers));
     return record;
   }
 
@@ -244,89 +245,13 @@ class Fetcher {
     return {};
   }
 
-  /// Returns the bytes of all tar streams.
-  Result<std::uint64_t> fetch_layers(const Chosen& chosen, const oci::ImageConfig& config,
-                                     const Digest& chain) {
-    const std::optional<std::uint64_t> present = BH_TRY(ingest_.root(chain));
-    std::optional<os::UniqueFd> file;
-    std::optional<ext4::Formatter> formatter;
-    if (!present) {
-      file = BH_TRY(ingest_.create_root());
-      formatter = BH_TRY(ext4::Formatter::create(file->get(), {}));
+  static std::vector<ImageLayer> layers_of(const oci::Manifest& manifest,
+                                           const oci::ImageConfig& config) {
+    std::vector<ImageLayer> layers;
+    for (std::size_t index = 0; index < manifest.layers.size(); ++index) {
+      layers.push_back({.blob = manifest.layers[index], .diff_id = config.diff_ids[index]});
     }
-    const std::vector<oci::Descriptor>& layers = chosen.manifest.layers;
-    Pipes pipes(layers.size());
-    std::size_t started = 0;
-    std::uint64_t total = 0;
-    for (std::size_t index = 0; index < layers.size(); ++index) {
-      while (started < layers.size() && may_start(layers, index, started)) {
-        BH_TRY(start_layer(layers[started], config.diff_ids[started], present.has_value(),
-                           pipes[started]));
-        ++started;
-      }
-      edges_.push_back({chosen.digest, layers[index].digest});
-      if (pipes[index] != nullptr) {
-        total +=
-            BH_TRY(finish_layer(layers[index], *pipes[index], formatter ? &*formatter : nullptr,
-                                kMostUnpackedBytes - total));
-        pipes[index].reset();
-      }
-    }
-    if (formatter) {
-      BH_TRY((*std::move(formatter)).finish().context("write root"));
-    }
-    return present.value_or(total);
-  }
-
-  using Pipes = std::vector<std::unique_ptr<LayerPipe>>;
-
-  /// Some layers are fetched and inflated ahead; but one that is there twice is fetched once.
-  static bool may_start(const std::vector<oci::Descriptor>& layers, std::size_t index,
-                        std::size_t next) {
-    if (next >= index + kLayersAtOnce) {
-      return false;
-    }
-    for (std::size_t other = index; other < next; ++other) {
-      if (layers[other].digest == layers[next].digest) {
-        return false;
-      }
-    }
-    return true;
-  }
-
-  /// Starts a layer; not one that is there in a root that is there.
-  Result<> start_layer(const oci::Descriptor& layer, const Digest& diff_id, bool has_root,
-                       std::unique_ptr<LayerPipe>& pipe) {
-    const bool is_kept = ingest_.has(layer.digest);
-    if (has_root && is_kept) {
-      progress_.layer_present(layer.digest);
-      return {};
-    }
-    progress_.layer_started(layer.digest, layer.size);
-    LayerPipeOptions options{.descriptor = layer,
-                             .diff_id = diff_id,
-                             .most_tar_bytes = kMostUnpackedBytes,
-                             .progress = &progress_};
-    if (is_kept) {
-      os::UniqueFd file = BH_TRY(ingest_.open(layer.digest));
-      pipe = std::make_unique<LayerPipe>(std::move(options), std::move(file));
-      return {};
-    }
-    store::BlobWriter blob = BH_TRY(ingest_.create_blob());
-    pipe = std::make_unique<LayerPipe>(
-        std::move(options), [this, layer] { return source_.open(layer); }, std::move(blob));
-    return {};
-  }
-
-  Result<std::uint64_t> finish_layer(const oci::Descriptor& layer, LayerPipe& pipe,
-                                     ext4::Formatter* formatter, std::uint64_t most_tar_bytes) {
-    LayerPipe::Finished done = BH_TRY(
-        apply_layer(pipe, formatter, most_tar_bytes).context("layer " + layer.digest.text()));
-    if (done.blob) {
-      BH_TRY(ingest_.keep(*std::move(done.blob), layer.digest));
-    }
-    progress_.layer_finished(layer.digest);
-    return done.tar_bytes;
+    return layers;
   }
 
   store::Ingest& ingest_;

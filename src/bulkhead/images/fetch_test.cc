@@ -29,10 +29,10 @@
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/testing.h"
-#include "bulkhead/ext4/formatter.h"
 #include "bulkhead/images/images_test_fixture.h"
 #include "bulkhead/images/layer.h"
 #include "bulkhead/images/layer_pipe.h"
+#include "bulkhead/images/root_maker.h"
 #include "bulkhead/images/test_image.h"
 #include "bulkhead/oci/media_type.h"
 #include "bulkhead/oci/platform.h"
@@ -138,7 +138,7 @@ TEST_F(FetchTest, FetchesNothingTwice) {
   ASSERT_THAT(fetch(store, source, reference("test/image:2")), IsOk());
   EXPECT_THAT(source.opened, testing::UnorderedElementsAre(image.manifest.config.digest,
                                                            image.manifest.layers[1].digest));
-  EXPECT_THAT(names("roots"), SizeIs(2));
+  EXPECT_THAT(roots(), SizeIs(2));
 }
 
 TEST_F(FetchTest, ChecksANewBlobOfARootThatIsThere) {
@@ -166,7 +166,7 @@ TEST_F(FetchTest, AMovedTagLeavesNoGarbage) {
   ASSERT_THAT(fetch(store, source, reference()), IsOk());
   EXPECT_THAT(store.list(), IsOkAnd(SizeIs(1)));
   EXPECT_THAT(names("content/blobs/sha256"), SizeIs(3));
-  EXPECT_THAT(names("roots"), SizeIs(1));
+  EXPECT_THAT(roots(), SizeIs(1));
 }
 
 TEST_F(FetchTest, AnImageWithoutLayersHasAnEmptyRoot) {
@@ -459,7 +459,7 @@ TEST_F(FetchTest, KeepsMorePlatformsWithoutUnpackingThem) {
     EXPECT_THAT(names("content/blobs/sha256"),
                 testing::IsSupersetOf({two.arm.manifest.config.digest.hex(),
                                        two.arm.manifest.layers[0].digest.hex()}));
-    EXPECT_THAT(names("roots"), SizeIs(1));
+    EXPECT_THAT(roots(), SizeIs(1));
     ASSERT_THAT(store.remove("test/image:1", store::RemoveMode::Careful), IsOk());
     expect_empty(store);
   }
@@ -620,11 +620,10 @@ TEST_F(FetchTest, StopsAtALimitOfInflatedBytes) {
   const std::string tar = tar_with("zeros", std::string(std::size_t{4} << 20U, '\0'));
   const std::string blob = gzip(tar);
   image.layer(source, tar, blob, oci::kOciLayerGzip);
-  ext4::MemoryDevice device;
-  auto formatter = ext4::Formatter::create(device, {});
-  ASSERT_THAT(formatter, IsOk());
   store::Store store = open();
   store::Ingest ingest = *store.begin_ingest();
+  auto root = RootMaker::create(*ingest.create_root());
+  ASSERT_THAT(root, IsOk());
   const auto pipe = [&](std::uint64_t most) {
     return std::make_unique<LayerPipe>(
         LayerPipeOptions{.descriptor = image.manifest.layers[0],
@@ -636,11 +635,11 @@ TEST_F(FetchTest, StopsAtALimitOfInflatedBytes) {
         *ingest.create_blob());
   };
   // One layer alone, and with what others left.
-  EXPECT_THAT(apply_layer(*pipe(1U << 20U), &*formatter, kMostUnpackedBytes),
+  EXPECT_THAT(apply_layer(*pipe(1U << 20U), &*root, kMostUnpackedBytes),
               IsError(ErrorCode::ResourceExhausted));
-  EXPECT_THAT(apply_layer(*pipe(kMostUnpackedBytes), &*formatter, 1U << 20U),
+  EXPECT_THAT(apply_layer(*pipe(kMostUnpackedBytes), &*root, 1U << 20U),
               IsError(ErrorCode::ResourceExhausted));
-  EXPECT_THAT(apply_layer(*pipe(tar.size()), &*formatter, tar.size()), IsOk());
+  EXPECT_THAT(apply_layer(*pipe(tar.size()), &*root, tar.size()), IsOk());
 }
 
 /// Makes every write beyond `bytes` of a file fail, as a full disk does.
@@ -694,7 +693,7 @@ TEST_F(FetchTest, ManyAtOnceGiveOneImage) {
   threads.clear();
   store::Store store = open();
   EXPECT_THAT(store.list(), IsOkAnd(SizeIs(2)));
-  EXPECT_THAT(names("roots"), SizeIs(1));
+  EXPECT_THAT(roots(), SizeIs(1));
   EXPECT_THAT(names("content/blobs/sha256"), SizeIs(3));
   EXPECT_THAT(names("content/ingest"), IsEmpty());
 }

@@ -35,6 +35,13 @@ class ImagesTest : public testing::Test {
     return os::list_directory(paths_.state + "/" + directory).value_or(std::vector<std::string>());
   }
 
+  /// Unpacked roots; what lies beside them is left out.
+  std::vector<std::string> roots() {
+    std::vector<std::string> roots = names("roots");
+    std::erase_if(roots, [](const std::string& name) { return !name.ends_with(".ext4"); });
+    return roots;
+  }
+
   /// Nothing is named, and no file is left anywhere.
   void expect_empty(store::Store& store) {
     EXPECT_THAT(store.list(), IsOkAnd(testing::IsEmpty()));

@@ -16,12 +16,11 @@
 #include "bulkhead/base/digest.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
-#include "bulkhead/ext4/formatter.h"
-#include "bulkhead/ext4/tar_importer.h"
 #include "bulkhead/hash/hasher.h"
 #include "bulkhead/images/fetch.h"
 #include "bulkhead/images/layer.h"
 #include "bulkhead/images/load.h"
+#include "bulkhead/images/root_maker.h"
 #include "bulkhead/images/streams.h"
 #include "bulkhead/oci/image_config.h"
 #include "bulkhead/oci/manifest.h"
@@ -66,14 +65,14 @@ Result<ImportedLayer> import_layer(store::Ingest& ingest, archive::Reader& file)
   archive::HashingReader tar(*inflater, tar_hasher);
   KeepingReader kept_tar(tar, keep_compressed ? nullptr : &blob);
 
-  const os::UniqueFd root = BH_TRY(ingest.create_root());
-  ext4::Formatter formatter = BH_TRY(ext4::Formatter::create(root.get(), {}));
-  BH_TRY(ext4::apply_layer(formatter, kept_tar));
+  RootMaker root = BH_TRY(RootMaker::create(BH_TRY(ingest.create_root())));
+  BH_TRY(root.apply(kept_tar));
   std::ignore = BH_TRY(archive::drain(kept_tar));
   std::ignore = BH_TRY(archive::drain(kept_source));
-  BH_TRY(std::move(formatter).finish().context("write root"));
-
   const Digest diff_id = tar_hasher.finish();
+  BH_TRY(root.end_layer(diff_id, tar.bytes_read()));
+  BH_TRY(root.finish());
+
   const Digest digest = keep_compressed ? blob_hasher.finish() : diff_id;
   const std::string_view media_type = !keep_compressed ? oci::kOciLayer
                                       : compression == archive::Compression::Gzip
@@ -126,8 +125,9 @@ Result<store::ImageRecord> import_into(store::Ingest& ingest, archive::Reader& f
   if (BH_TRY(ingest.root(record.chain))) {
     BH_TRY(ingest.drop_root());
   }
-  BH_TRY(ingest.publish(
-      record, {{target.digest, record.config}, {target.digest, layer.descriptor.digest}}));
+  BH_TRY(ingest.publish(record,
+                        {{target.digest, record.config}, {target.digest, layer.descriptor.digest}},
+                        {{.blob = layer.descriptor.digest, .diff_id = layer.diff_id}}));
   return record;
 }
 

@@ -12,10 +12,9 @@
 #include "bulkhead/base/digest.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
-#include "bulkhead/ext4/formatter.h"
-#include "bulkhead/ext4/tar_importer.h"
 #include "bulkhead/hash/hasher.h"
 #include "bulkhead/images/layer_pipe.h"
+#include "bulkhead/images/root_maker.h"
 #include "bulkhead/images/streams.h"
 
 namespace bulkhead::images {
@@ -28,10 +27,7 @@ class BudgetReader final : public archive::Reader {
 
   Result<Bytes> next() override {
     const Bytes piece = BH_TRY(source_.next());
-    if (piece.size() > left_) {
-      return fail(ErrorCode::ResourceExhausted, "its layers are more than {} bytes together",
-                  kMostUnpackedBytes);
-    }
+    BH_TRY(check_budget(piece.size(), left_));
     left_ -= piece.size();
     return piece;
   }
@@ -41,10 +37,10 @@ class BudgetReader final : public archive::Reader {
   std::uint64_t left_;
 };
 
-Result<> apply(archive::Reader& tar, ext4::Formatter* formatter) {
-  if (formatter != nullptr) {
+Result<> apply(archive::Reader& tar, RootMaker* root) {
+  if (root != nullptr) {
     PaddingReader padded(tar);
-    BH_TRY(ext4::apply_layer(*formatter, padded));
+    BH_TRY(root->apply(padded));
   }
   // Also what stands after the end of the archive belongs to the digests.
   std::ignore = BH_TRY(archive::drain(tar));
@@ -65,10 +61,22 @@ Result<Digest> chain_id(const std::vector<Digest>& diff_ids) {
   return chain;
 }
 
-Result<LayerPipe::Finished> apply_layer(LayerPipe& pipe, ext4::Formatter* formatter,
+Result<> check_budget(std::uint64_t tar_bytes, std::uint64_t left) {
+  if (tar_bytes > left) {
+    return fail(ErrorCode::ResourceExhausted, "its layers are more than {} bytes together",
+                kMostUnpackedBytes);
+  }
+  return {};
+}
+
+Result<LayerPipe::Finished> apply_layer(LayerPipe& pipe, RootMaker* root,
                                         std::uint64_t most_tar_bytes) {
   BudgetReader tar(pipe.tar(), most_tar_bytes);
-  return pipe.finish(apply(tar, formatter));
+  LayerPipe::Finished done = BH_TRY(pipe.finish(apply(tar, root)));
+  if (root != nullptr) {
+    BH_TRY(root->end_layer(pipe.diff_id(), done.tar_bytes));
+  }
+  return done;
 }
 
 }  // namespace bulkhead::images

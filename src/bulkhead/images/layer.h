@@ -5,8 +5,8 @@
 
 #include "bulkhead/base/digest.h"
 #include "bulkhead/base/result.h"
-#include "bulkhead/ext4/formatter.h"
 #include "bulkhead/images/layer_pipe.h"
+#include "bulkhead/images/root_maker.h"
 
 namespace bulkhead::images {
 
@@ -18,11 +18,14 @@ inline constexpr std::uint64_t kMostUnpackedBytes = std::uint64_t{128} << 30U;
 /// Source: OCI image specification, config.md, "Layer ChainID".
 Result<Digest> chain_id(const std::vector<Digest>& diff_ids);
 
-/// Applies a layer whose turn has come, or only verifies it where there is no formatter, and checks
-/// everything about it.
+/// Whether a layer fits into what is left of kMostUnpackedBytes. Errors: ResourceExhausted.
+Result<> check_budget(std::uint64_t tar_bytes, std::uint64_t left);
+
+/// Applies a layer whose turn has come, or only verifies it where there is no root to be made, and
+/// checks everything about it.
 /// Errors: Corrupt for anything that does not match or is not a tar; ResourceExhausted beyond
 /// `most_tar_bytes`; those of ext4::apply_layer.
-Result<LayerPipe::Finished> apply_layer(LayerPipe& pipe, ext4::Formatter* formatter,
+Result<LayerPipe::Finished> apply_layer(LayerPipe& pipe, RootMaker* root,
                                         std::uint64_t most_tar_bytes);
 
 }  // namespace bulkhead::images

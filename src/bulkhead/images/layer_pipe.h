@@ -57,6 +57,8 @@ class LayerPipe {
   /// has one.
   archive::Reader& tar();
 
+  [[nodiscard]] const Digest& diff_id() const { return options_.diff_id; }
+
   struct Finished {
     std::uint64_t tar_bytes = 0;
     std::optional<store::BlobWriter> blob;  ///< verified, to be kept

@@ -204,7 +204,7 @@ TEST_F(LoadTest, LoadsADockerArchive) {
   EXPECT_THAT(references(records), ElementsAre("docker.io/library/one:1", "localhost:5000/two:2",
                                                "docker.io/library/saved:latest"));
   EXPECT_EQ(records->front().config, image_.manifest.config.digest);
-  EXPECT_THAT(names("roots"), SizeIs(1));
+  EXPECT_THAT(roots(), SizeIs(1));
 }
 
 TEST_F(LoadTest, RefusesWhatIsNoArchive) {
@@ -329,7 +329,7 @@ TEST_F(LoadTest, ImportsAPlainTar) {
   // The same content under another name shares layer and root.
   ASSERT_THAT(import_tar(store, write("rootfs.tar", tar), oci::Reference::parse("other").value()),
               IsOk());
-  EXPECT_THAT(names("roots"), SizeIs(1));
+  EXPECT_THAT(roots(), SizeIs(1));
 }
 
 TEST_F(LoadTest, RefusesToImportWhatIsNoTar) {

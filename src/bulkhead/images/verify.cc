@@ -17,10 +17,10 @@
 #include "bulkhead/base/digest.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
-#include "bulkhead/ext4/formatter.h"
 #include "bulkhead/hash/hasher.h"
 #include "bulkhead/images/layer.h"
 #include "bulkhead/images/layer_pipe.h"
+#include "bulkhead/images/root_maker.h"
 #include "bulkhead/images/streams.h"
 #include "bulkhead/oci/image_config.h"
 #include "bulkhead/oci/manifest.h"
@@ -108,9 +108,10 @@ class Verifier {
     BH_TRY(ingest.lock_chain(record.chain));
     const std::string path = store_.layout().root(record.chain);
     const auto present = os::open_file(path, O_RDONLY);
+    const auto layers = os::open_file(store_.layout().root_record(record.chain), O_RDONLY);
     ++report_.roots;
-    const os::UniqueFd fd = BH_TRY(ingest.create_root());
-    const auto made = make_root(ingest, record, fd.get());
+    RootMaker root = BH_TRY(RootMaker::create(BH_TRY(ingest.create_root())));
+    const auto made = make_root(ingest, record, root);
     if (!made) {
       if (made.error().code() == ErrorCode::NoSpace) {
         return made.error();
@@ -119,11 +120,18 @@ class Verifier {
       return ingest.drop_root();
     }
     report_.bytes += *made;
-    if (present && BH_TRY(is_equal(present->get(), fd.get()))) {
+    const bool is_whole = present && BH_TRY(is_equal(present->get(), root.files().image.get()));
+    // None: the root is of a release that made none.
+    const bool has_good_record =
+        !layers || BH_TRY(is_equal(layers->get(), root.files().record.get()));
+    if (is_whole && has_good_record) {
       return ingest.drop_root();
     }
-    if (present) {  // An absent one was reported.
+    if (present && !is_whole) {  // An absent one was reported.
       damaged(record, "it is not what its layers give");
+    }
+    if (!has_good_record) {
+      damaged(record, "the record of its layers is not what they give");
     }
     return mode_ == VerifyMode::Repair ? ingest.replace_root(record.chain) : ingest.drop_root();
   }
@@ -135,7 +143,7 @@ class Verifier {
 
   /// Returns bytes of tar.
   Result<std::uint64_t> make_root(const store::Ingest& ingest, const store::ImageRecord& record,
-                                  int fd) {
+                                  RootMaker& root) {
     const std::string manifest_text = BH_TRY(ingest.read(record.manifest, oci::kLargestDocument));
     const oci::Manifest manifest = BH_TRY(oci::parse_manifest(manifest_text));
     const std::string config_text = BH_TRY(ingest.read(record.config, oci::kLargestDocument));
@@ -143,7 +151,6 @@ class Verifier {
     if (manifest.layers.size() != config.diff_ids.size()) {
       return fail(ErrorCode::Corrupt, "its manifest and its config disagree");
     }
-    ext4::Formatter formatter = BH_TRY(ext4::Formatter::create(fd, {}));
     std::uint64_t total = 0;
     for (std::size_t index = 0; index < manifest.layers.size(); ++index) {
       os::UniqueFd blob = BH_TRY(ingest.open(manifest.layers[index].digest));
@@ -152,11 +159,11 @@ class Verifier {
                       .most_tar_bytes = kMostUnpackedBytes},
                      std::move(blob));
       const LayerPipe::Finished done =
-          BH_TRY(apply_layer(pipe, &formatter, kMostUnpackedBytes - total)
+          BH_TRY(apply_layer(pipe, &root, kMostUnpackedBytes - total)
                      .context("layer " + manifest.layers[index].digest.text()));
       total += done.tar_bytes;
     }
-    BH_TRY(std::move(formatter).finish());
+    BH_TRY(root.finish());
     return total;
   }
 

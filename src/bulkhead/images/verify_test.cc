@@ -58,7 +58,12 @@ class VerifyTest : public ImagesTest {
     return paths_.state + "/content/blobs/sha256/" + digest.hex();
   }
 
-  std::string root() { return paths_.state + "/roots/" + names("roots").at(0); }
+  std::string root() { return paths_.state + "/roots/" + roots().at(0); }
+
+  std::string record() {
+    const std::string path = root();
+    return path.substr(0, path.rfind('.')) + ".layers";
+  }
 
   std::vector<std::string> damage(store::Store& store, VerifyMode mode = VerifyMode::Report) {
     const auto report = verify(store, mode);
@@ -103,6 +108,20 @@ TEST_F(VerifyTest, MakesADamagedOrAbsentRootAgain) {
   ASSERT_THAT(os::remove_file(root()), IsOk());
   EXPECT_THAT(damage(store), ElementsAre(HasSubstr("missing")));
   EXPECT_THAT(damage(store, VerifyMode::Repair), ElementsAre(HasSubstr("missing")));
+  EXPECT_THAT(damage(store), testing::IsEmpty());
+}
+
+TEST_F(VerifyTest, MakesADamagedRecordAgain) {
+  store::Store store = open();
+  fetch_it(store);
+  const std::string good = os::read_file(record()).value();
+  change_last_byte(record());
+  EXPECT_THAT(damage(store), ElementsAre(HasSubstr("record of its layers")));
+  EXPECT_THAT(damage(store, VerifyMode::Repair), ElementsAre(HasSubstr("record of its layers")));
+  EXPECT_THAT(damage(store), testing::IsEmpty());
+  EXPECT_TRUE(os::read_file(record()).value() == good);
+  // A root of a release that made no records is as good.
+  ASSERT_THAT(os::remove_file(record()), IsOk());
   EXPECT_THAT(damage(store), testing::IsEmpty());
 }
 

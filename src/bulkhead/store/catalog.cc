@@ -21,7 +21,7 @@
 namespace bulkhead::store {
 namespace {
 
-constexpr std::array<std::string_view, 1> kMigrations = {R"sql(
+constexpr std::array<std::string_view, 2> kMigrations = {R"sql(
   CREATE TABLE image(
     reference TEXT PRIMARY KEY,
     target_digest TEXT NOT NULL, target_media_type TEXT NOT NULL, target_size INTEGER NOT NULL,
@@ -33,6 +33,11 @@ constexpr std::array<std::string_view, 1> kMigrations = {R"sql(
     parent TEXT NOT NULL, child TEXT NOT NULL, PRIMARY KEY(parent, child)) WITHOUT ROWID;
   CREATE TABLE root(chain TEXT PRIMARY KEY, size INTEGER NOT NULL) WITHOUT ROWID;
   CREATE TABLE garbage(present INTEGER PRIMARY KEY) WITHOUT ROWID;
+)sql",
+                                                         R"sql(
+  CREATE TABLE layer(
+    diff_id TEXT NOT NULL, blob TEXT NOT NULL, chain TEXT NOT NULL,
+    PRIMARY KEY(diff_id, blob, chain)) WITHOUT ROWID;
 )sql"};
 
 constexpr std::string_view kColumns =
@@ -132,7 +137,19 @@ Result<std::optional<std::uint64_t>> Catalog::root_bytes(const Digest& chain) {
   return static_cast<std::uint64_t>(statement.integer(0));
 }
 
-Result<> Catalog::put(const ImageRecord& record, const std::vector<Edge>& edges) {
+Result<std::optional<Digest>> Catalog::chain_with(const RootLayer& layer) {
+  // A blob that is its own diff id is the tar itself.
+  db::Statement statement = BH_TRY(database_.prepare(
+      "SELECT chain FROM layer WHERE diff_id = ?1 AND (blob = ?2 OR ?1 = ?2) LIMIT 1"));
+  statement.bind(1, layer.diff_id.text()).bind(2, layer.blob.text());
+  if (!BH_TRY(statement.step())) {
+    return std::nullopt;
+  }
+  return BH_TRY(Digest::parse(statement.text(0)));
+}
+
+Result<> Catalog::put(const ImageRecord& record, const std::vector<Edge>& edges,
+                      const std::vector<RootLayer>& layers) {
   db::Transaction transaction = BH_TRY(db::Transaction::begin(database_));
   db::Statement edge =
       BH_TRY(database_.prepare("INSERT OR IGNORE INTO edge(parent, child) VALUES(?1, ?2)"));
@@ -146,6 +163,12 @@ Result<> Catalog::put(const ImageRecord& record, const std::vector<Edge>& edges)
   root.bind(1, record.chain.text());
   root.bind(2, static_cast<std::int64_t>(record.size_bytes));
   BH_TRY(root.run());
+  db::Statement layer = BH_TRY(
+      database_.prepare("INSERT OR IGNORE INTO layer(diff_id, blob, chain) VALUES(?1, ?2, ?3)"));
+  for (const RootLayer& one : layers) {
+    layer.bind(1, one.diff_id.text()).bind(2, one.blob.text()).bind(3, record.chain.text());
+    BH_TRY(layer.run());
+  }
   const std::optional<ImageRecord> before = BH_TRY(by_reference(record.reference));
   if (before && before->target.digest != record.target.digest) {
     BH_TRY(mark_garbage(database_));
@@ -256,10 +279,13 @@ Result<> Catalog::forget_all_but(const Reachable& keep) {
   const std::set<std::string> chains =
       BH_TRY(read_texts(BH_TRY(database_.prepare("SELECT chain FROM root"))));
   db::Statement root = BH_TRY(database_.prepare("DELETE FROM root WHERE chain = ?1"));
+  db::Statement layer = BH_TRY(database_.prepare("DELETE FROM layer WHERE chain = ?1"));
   for (const std::string& chain : chains) {
     if (!keep.chains.contains(chain)) {
       root.bind(1, chain);
       BH_TRY(root.run());
+      layer.bind(1, chain);
+      BH_TRY(layer.run());
     }
   }
   BH_TRY(database_.execute("DELETE FROM garbage"));

@@ -21,6 +21,12 @@ struct Edge {
   Digest child;
 };
 
+/// A layer of an unpacked root: a blob that inflates to its diff id, which was checked.
+struct RootLayer {
+  Digest blob;
+  Digest diff_id;
+};
+
 /// The database of the store: references, which content they reach, and unpacked roots.
 /// Errors of everything: those of db::Database.
 class Catalog {
@@ -36,8 +42,13 @@ class Catalog {
   /// What a layer chain measures, if it was unpacked.
   Result<std::optional<std::uint64_t>> root_bytes(const Digest& chain);
 
-  /// Records an image in one transaction; a reference that named another before is moved.
-  Result<> put(const ImageRecord& record, const std::vector<Edge>& edges);
+  /// The chain of some root that this is a layer of.
+  Result<std::optional<Digest>> chain_with(const RootLayer& layer);
+
+  /// Records an image, and the layers of its chain, in one transaction; a reference that named
+  /// another before is moved.
+  Result<> put(const ImageRecord& record, const std::vector<Edge>& edges,
+               const std::vector<RootLayer>& layers);
 
   /// Removes references in one transaction; content that only they reached becomes garbage.
   Result<> remove(const std::vector<std::string>& references);
@@ -62,7 +73,7 @@ class Catalog {
   /// What SQLite finds wrong with its file; nothing when all is well.
   Result<std::optional<std::string>> integrity();
 
-  /// Forgets edges and roots outside `keep`, and that there was garbage.
+  /// Forgets edges, roots and their layers outside `keep`, and that there was garbage.
   Result<> forget_all_but(const Reachable& keep);
 
  private:

@@ -37,6 +37,10 @@ std::string Layout::root(const Digest& chain) const {
   return paths_.roots() + "/" + chain.hex() + ".ext4";
 }
 
+std::string Layout::root_record(const Digest& chain) const {
+  return paths_.roots() + "/" + chain.hex() + ".layers";
+}
+
 BlobWriter::~BlobWriter() {
   if (fd_.is_open()) {
     // Nobody kept it. Were this to fail, the session's end removes it.

@@ -28,6 +28,8 @@ class Layout {
   [[nodiscard]] std::string blob(const Digest& digest) const;
   [[nodiscard]] std::string blob_directory(DigestAlgorithm algorithm) const;
   [[nodiscard]] std::string root(const Digest& chain) const;
+  /// The record of its layers.
+  [[nodiscard]] std::string root_record(const Digest& chain) const;
 
   [[nodiscard]] std::string roots() const { return paths_.roots(); }
 

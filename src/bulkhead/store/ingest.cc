@@ -29,6 +29,18 @@ namespace {
 
 constexpr mode_t kPrivateFile = 0600;
 
+/// With a hole, to a size that many roots have.
+void pad_root(int root) {
+  const auto space = os::file_space(root);
+  const auto padded = space ? os::set_file_size(root, (space->size + kRootFileUnit - 1) /
+                                                          kRootFileUnit * kRootFileUnit)
+                            : Result<>(space.error());
+  if (!padded) {
+    // Under a limit for files: containers boot then, rather than start from a template.
+    log::debug("root: {}", padded.error().message());
+  }
+}
+
 }  // namespace
 
 Ingest::Ingest(Layout layout, Catalog& catalog, std::string directory, os::FileLock content_lock,
@@ -133,16 +145,31 @@ Result<std::optional<std::uint64_t>> Ingest::root(const Digest& chain) {
   return catalog_->root_bytes(chain);
 }
 
-Result<os::UniqueFd> Ingest::create_root() {
+Result<RootFiles> Ingest::create_root() {
   BH_TRY(drop_root());
-  os::UniqueFd fd = BH_TRY(os::open_file(staged_root(), O_RDWR | O_CREAT | O_EXCL, kPrivateFile));
+  constexpr int kFlags = O_RDWR | O_CREAT | O_EXCL;
+  RootFiles files;
+  files.image = BH_TRY(os::open_file(staged_root(), kFlags, kPrivateFile));
+  files.record = BH_TRY(os::open_file(staged_record(), kFlags, kPrivateFile));
   has_root_ = true;
-  return fd;
+  return files;
 }
 
 Result<> Ingest::drop_root() {
   has_root_ = false;
+  BH_TRY(os::remove_file(staged_record()));
   return os::remove_file(staged_root());
+}
+
+Result<std::optional<Digest>> Ingest::chain_with(const RootLayer& layer) {
+  return catalog_->chain_with(layer);
+}
+
+Result<RootFiles> Ingest::open_root(const Digest& chain) const {
+  RootFiles files;
+  files.image = BH_TRY(os::open_file(layout_.root(chain), O_RDONLY));
+  files.record = BH_TRY(os::open_file(layout_.root_record(chain), O_RDONLY));
+  return files;
 }
 
 Result<> Ingest::move_into_store(const Digest& digest, std::set<DigestAlgorithm>& touched) {
@@ -161,22 +188,22 @@ Result<> Ingest::move_into_store(const Digest& digest, std::set<DigestAlgorithm>
 }
 
 Result<> Ingest::replace_root(const Digest& chain) {
-  {
-    const os::UniqueFd fd = BH_TRY(os::open_file(staged_root(), O_RDWR));
-    const std::uint64_t size = BH_TRY(os::file_space(fd.get())).size;
-    const std::uint64_t padded = (size + kRootFileUnit - 1) / kRootFileUnit * kRootFileUnit;
-    if (const auto made = os::set_file_size(fd.get(), padded); !made) {
-      // Under a limit for files: containers boot then, rather than start from a template.
-      log::debug("root {}: {}", chain.text(), made.error().message());
+  for (const std::string& path : {staged_record(), staged_root()}) {
+    const os::UniqueFd fd = BH_TRY(os::open_file(path, O_RDWR));
+    if (path == staged_root()) {
+      pad_root(fd.get());
     }
     BH_TRY(os::sync_file(fd.get()).context("write root"));
   }
+  // A record beside another root than its own is found out by whoever opens it.
+  BH_TRY(os::rename_path(staged_record(), layout_.root_record(chain)));
   BH_TRY(os::rename_path(staged_root(), layout_.root(chain)));
   has_root_ = false;
   return os::sync_directory(layout_.roots());
 }
 
-Result<> Ingest::publish(const ImageRecord& record, const std::vector<Edge>& edges) {
+Result<> Ingest::publish(const ImageRecord& record, const std::vector<Edge>& edges,
+                         const std::vector<RootLayer>& layers) {
   std::set<DigestAlgorithm> touched;
   BH_TRY(move_into_store(record.target.digest, touched));
   for (const Edge& edge : edges) {
@@ -188,7 +215,7 @@ Result<> Ingest::publish(const ImageRecord& record, const std::vector<Edge>& edg
   if (has_root_) {
     BH_TRY(replace_root(record.chain));
   }
-  BH_TRY(catalog_->put(record, edges));
+  BH_TRY(catalog_->put(record, edges, layers));
   release_chain();
   return {};
 }

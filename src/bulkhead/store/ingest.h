@@ -17,6 +17,12 @@
 
 namespace bulkhead::store {
 
+/// The files of a root in the making.
+struct RootFiles {
+  os::UniqueFd image;
+  os::UniqueFd record;  ///< of its layers
+};
+
 /// Adding images. Everything is written into a directory of this session's own and moved into the
 /// store by publish(); what was not published goes with the session. If the process dies, the next
 /// session removes what it left. While a session lives, nothing is collected.
@@ -56,17 +62,24 @@ class Ingest {
   /// What an unpacked chain measures; nothing when it is not there.
   Result<std::optional<std::uint64_t>> root(const Digest& chain);
 
-  /// An empty file for a root, which becomes `record.chain`'s with publish(). An earlier one of
-  /// this session that was not published is dropped.
-  Result<os::UniqueFd> create_root();
+  /// Empty files for a root, which become `record.chain`'s with publish(). Earlier ones of this
+  /// session that were not published are dropped.
+  Result<RootFiles> create_root();
   Result<> drop_root();
+
+  /// The chain of some root that has this layer; nothing when there is none.
+  Result<std::optional<Digest>> chain_with(const RootLayer& layer);
+
+  /// The files of a root, for reading. Errors: NotFound.
+  [[nodiscard]] Result<RootFiles> open_root(const Digest& chain) const;
 
   /// Puts this session's root in the place of the one that is there, which was found damaged.
   Result<> replace_root(const Digest& chain);
 
   /// Moves everything that `record` and `edges` name from the session into the store, and names it.
-  /// After it the image is there, whatever happens.
-  Result<> publish(const ImageRecord& record, const std::vector<Edge>& edges);
+  /// After it the image is there, whatever happens. `layers`: of its root, in any order.
+  Result<> publish(const ImageRecord& record, const std::vector<Edge>& edges,
+                   const std::vector<RootLayer>& layers);
 
  private:
   friend class Store;
@@ -79,6 +92,8 @@ class Ingest {
   [[nodiscard]] std::string staged(const Digest& digest) const;
 
   [[nodiscard]] std::string staged_root() const { return directory_ + "/root"; }
+
+  [[nodiscard]] std::string staged_record() const { return directory_ + "/root-record"; }
 
   Result<> move_into_store(const Digest& digest, std::set<DigestAlgorithm>& touched);
 

@@ -38,6 +38,7 @@ namespace {
 
 constexpr std::string_view kLockSuffix = ".lock";
 constexpr std::string_view kRootSuffix = ".ext4";
+constexpr std::string_view kRecordSuffix = ".layers";
 
 /// The hex digits of what may be the beginning of an id.
 std::optional<std::string_view> id_prefix(std::string_view text) {
@@ -203,7 +204,7 @@ Result<ImageRecord> Store::tag(std::string_view text, const oci::Reference& name
       return fail(ErrorCode::NotFound, "image {}: not found", quote(text));
     }
     record->reference = name.text();
-    BH_TRY(catalog_->put(*record, {}));
+    BH_TRY(catalog_->put(*record, {}, {}));
     return *std::move(record);
   }());
   BH_TRY(collect_garbage());
@@ -287,8 +288,8 @@ Result<Usage> Store::usage() {
     add(layout_.blob(digest), kept.blobs.contains(digest.text()));
   }
   for (const std::string& name : BH_TRY(os::list_directory(layout_.roots()))) {
-    if (name.ends_with(kRootSuffix)) {
-      const std::string hex = name.substr(0, name.size() - kRootSuffix.size());
+    if (name.ends_with(kRootSuffix) || name.ends_with(kRecordSuffix)) {
+      const std::string hex = name.substr(0, name.rfind('.'));
       add(layout_.roots() + "/" + name, kept.chains.contains("sha256:" + hex));
     }
   }
@@ -395,9 +396,11 @@ Result<std::uint64_t> Store::collect() {
   Catalog::Reachable reachable = BH_TRY(catalog_->reachable());
   std::vector<std::string> roots;
   BH_TRY(keep_roots_of_containers(reachable));
-  roots.reserve(reachable.chains.size());
+  roots.reserve(2 * reachable.chains.size());
   for (const std::string& chain : reachable.chains) {
-    roots.push_back(chain.substr(chain.find(':') + 1) + std::string(kRootSuffix));
+    for (const std::string_view suffix : {kRootSuffix, kRecordSuffix}) {
+      roots.push_back(chain.substr(chain.find(':') + 1) + std::string(suffix));
+    }
   }
   BH_TRY(catalog_->forget_all_but(reachable));
   std::uint64_t freed = BH_TRY(sweep(layout_.roots(), roots));
