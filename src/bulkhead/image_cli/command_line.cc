@@ -75,6 +75,10 @@ class CommandLine {
     add_progress(command);
     add_insecure(command);
     add_platforms(command);
+    command->footer(
+        "Examples:\n"
+        "  bulkhead image pull debian:12\n"
+        "  bulkhead image pull --platform linux/amd64,linux/arm64 debian");
     set_command(command, [](store::Store& store, const Options& options) {
       return pull(store, {.reference = options.name,
                           .platform = options.platform,
@@ -94,6 +98,10 @@ class CommandLine {
         ->type_name("SIZE");
     add_progress(command);
     add_insecure(command);
+    command->footer(
+        "Examples:\n"
+        "  bulkhead image push debian:12 registry.example.com:5000/debian:12\n"
+        "  bulkhead image push --platform linux/arm64 debian quay.io/me/debian:arm");
     set_command(command, [](store::Store& store, const Options& options) {
       return push(store, {.image = options.name,
                           .destination = options.destination,
@@ -112,6 +120,10 @@ class CommandLine {
         ->default_val("-");
     add_progress(command);
     add_platforms(command);
+    command->footer(
+        "Examples:\n"
+        "  bulkhead image load -i debian.tar\n"
+        "  bulkhead image load --platform linux/arm64 <images.tar");
     set_command(command, [](store::Store& store, const Options& options) {
       return load(
           store,
@@ -129,6 +141,10 @@ class CommandLine {
                      "oci-archive, docker-archive (one platform), or oci-dir")
         ->check(CLI::IsMember({"oci-archive", "docker-archive", "oci-dir"}));
     add_selection(command);
+    command->footer(
+        "Examples:\n"
+        "  bulkhead image save -o debian.tar debian:12 redis:7\n"
+        "  bulkhead image save --format docker-archive debian:12 | docker load");
     set_command(command, [](store::Store& store, const Options& options) {
       return save(store, {.images = options.images,
                           .path = options.path,
@@ -144,6 +160,9 @@ class CommandLine {
         ->required();
     command->add_option("NAME", options_->name, "what to call it")->required();
     add_platform(command, "what it is for");
+    command->footer(
+        "Example:\n"
+        "  bulkhead image import rootfs.tar.xz me/rootfs:1");
     set_command(command, [](store::Store& store, const Options& options) {
       return import_image(
           store, {.path = options.path, .name = options.name, .platform = options.platform});
@@ -155,6 +174,10 @@ class CommandLine {
     command->add_option("--format", options_->format, "table or json")
         ->check(CLI::IsMember({"table", "json"}));
     command->add_flag("-q,--quiet", options_->quiet, "only ids");
+    command->footer(
+        "Examples:\n"
+        "  bulkhead image list\n"
+        "  bulkhead image list --format json");
     set_command(command, [](store::Store& store, const Options& options) {
       return list(store, options.format == "json" ? ListFormat::Json
                          : options.quiet          ? ListFormat::Ids
@@ -167,6 +190,9 @@ class CommandLine {
     command->add_option("IMAGE", options_->images, "name or id")->required();
     command->add_flag("-f,--force", options_->force,
                       "also names of images that containers use; absent ones are fine");
+    command->footer(
+        "Example:\n"
+        "  bulkhead image rm debian:12");
     set_command(command, [](store::Store& store, const Options& options) {
       return remove(store, options.images,
                     options.force ? store::RemoveMode::Force : store::RemoveMode::Careful);
@@ -177,11 +203,17 @@ class CommandLine {
     CLI::App* tag_command = app_.add_subcommand("tag", "Give an image one more name");
     tag_command->add_option("IMAGE", options_->name, "name or id")->required();
     tag_command->add_option("NAME", options_->images, "new names")->required();
+    tag_command->footer(
+        "Example:\n"
+        "  bulkhead image tag debian:12 quay.io/me/debian:12");
     set_command(tag_command, [](store::Store& store, const Options& options) {
       return tag(store, options.name, options.images);
     });
     CLI::App* untag_command = app_.add_subcommand("untag", "Take a name away from an image");
     untag_command->add_option("NAME", options_->images, "names; the last stays")->required();
+    untag_command->footer(
+        "Example:\n"
+        "  bulkhead image untag quay.io/me/debian:12");
     set_command(untag_command, [](store::Store& store, const Options& options) {
       return untag(store, options.images);
     });
@@ -190,6 +222,9 @@ class CommandLine {
   void add_prune() {
     CLI::App* command = app_.add_subcommand("prune", "Remove content that nothing names");
     command->add_flag("-a,--all", options_->all, "and every image that no container uses");
+    command->footer(
+        "Example:\n"
+        "  bulkhead image prune -a");
     set_command(command, [](store::Store& store, const Options& options) {
       return prune(store, options.all ? store::PruneMode::Unused : store::PruneMode::Dangling);
     });
@@ -199,6 +234,9 @@ class CommandLine {
     CLI::App* command = app_.add_subcommand("verify", "Hash everything in the store again");
     command->add_flag("--repair", options_->repair,
                       "remove damaged blobs and make damaged roots again");
+    command->footer(
+        "Example:\n"
+        "  bulkhead image verify --repair");
     set_command(command, [](store::Store& store, const Options& options) {
       return verify_store(store,
                           options.repair ? images::VerifyMode::Repair : images::VerifyMode::Report);
@@ -208,6 +246,9 @@ class CommandLine {
   void add_inspect() {
     CLI::App* command = app_.add_subcommand("inspect", "Show everything about images as JSON");
     command->add_option("IMAGE", options_->images, "name or id")->required();
+    command->footer(
+        "Example:\n"
+        "  bulkhead image inspect debian:12");
     set_command(command, [](store::Store& store, const Options& options) {
       return inspect(store, options.images);
     });

@@ -15,11 +15,7 @@ Result<std::optional<Help>> parse(CLI::App& app, int argc, const char* const* ar
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
-    const CLI::App* chosen = &app;
-    while (!chosen->get_subcommands().empty()) {
-      chosen = chosen->get_subcommands().front();
-    }
-    return Help{chosen->help()};
+    return Help{app.help()};  // of the subcommand that was chosen
   } catch (const CLI::ParseError& error) {
     return fail(ErrorCode::Invalid, "{} (see `{} --help`)", error.what(), command);
   }
