@@ -66,7 +66,8 @@ serve() {
   local name=$1 port=$2
   shift 2
   {
-    printf 'version: 0.1\nstorage: {filesystem: {rootdirectory: %s}, delete: {enabled: true}}\n' "$work/registry-$name"
+    printf 'version: 0.1\nstorage: {filesystem: {rootdirectory: %s}, delete: {enabled: %s}}\n' \
+      "$work/registry-$name" "${deletes:-true}"
     printf 'http: {addr: "127.0.0.1:%s"%s}\n' "$port" "${tls:+, tls: {certificate: $work/server.pem, key: $work/server.key$client_ca\}}"
     printf '%s\n' "$@"
   } >"$work/$name.yml"
@@ -93,7 +94,8 @@ tls= serve plain 5000
 tls=1 serve tls 5001
 tls=1 serve auth 5002 "auth: {htpasswd: {realm: test, path: $work/htpasswd}}"
 tls=1 client_ca=", clientcas: [$work/ca.pem]" serve mutual 5003
-for url in http://127.0.0.1:5000 https://127.0.0.1:5001 https://127.0.0.1:5002; do
+tls= deletes=false serve kept 5004
+for url in http://127.0.0.1:5000 https://127.0.0.1:5001 https://127.0.0.1:5002 http://127.0.0.1:5004; do
   wait_for $url/v2/
 done
 
@@ -108,6 +110,7 @@ umoci insert --image layout:one random /random >/dev/null 2>&1
 umoci gc --layout layout >/dev/null 2>&1
 skopeo copy -q --dest-tls-verify=false oci:layout:one docker://127.0.0.1:5000/team/one:1
 skopeo copy -q --dest-tls-verify=false --dest-creds user:pass:word oci:layout:one docker://127.0.0.1:5002/team/one:1
+skopeo copy -q --dest-tls-verify=false oci:layout:one docker://127.0.0.1:5004/kept/one:1
 digest=sha256:$(skopeo inspect --raw oci:layout:one | sha256)
 
 # --- TLS ----------------------------------------------------------------------------------------
@@ -372,16 +375,21 @@ check "neither went there" equal "" "$(cat proxied)"
 # --- lists, referrers, removing -----------------------------------------------------------------
 
 tool=$build_dir/tests/registry_tool
-check "ping" "$tool" ping 127.0.0.1:5000/team/one
-check "tags" "$tool" tags 127.0.0.1:5000/team/multi
+registry() { "$image" registry "$@"; }
+check "tags" registry tags 127.0.0.1:5000/team/multi
 check "all of them" equal "about amd arm attested both single" "$(sort last | tr '\n' ' ' | sed 's/ $//')"
-check "tags of nothing" fails_with "not found" "$tool" tags 127.0.0.1:5000/team/absent
+check "tags as JSON" registry list-tags --format json 127.0.0.1:5000/team/multi
+check "are skopeo's" equal "$(skopeo list-tags --tls-verify=false docker://127.0.0.1:5000/team/multi | jq -c '.Tags | sort')" \
+  "$(jq -c '.tags | sort' last)"
+check "tags of nothing" fails_with "tags of 127.0.0.1:5000/team/absent: not found" registry tags 127.0.0.1:5000/team/absent
 for number in $(seq 12); do
   skopeo copy -q --dest-tls-verify=false oci:layout:one "docker://127.0.0.1:5000/many/x$number:1"
 done
-check "the catalog" "$tool" catalog 127.0.0.1:5000/any many/
+check "the catalog" registry catalog --prefix many/ 127.0.0.1:5000
 check "of all repositories that begin so" equal 12 "$(wc -l <last)"
-check "the catalog behind a password" "$tool" catalog 127.0.0.1:5002/any
+check "the catalog behind a password" registry catalog --format json https://127.0.0.1:5002/
+check "names its registry" equal "127.0.0.1:5002 own/one" "$(jq -r '"\(.registry) \(.repositories[0])"' last)"
+check "a catalog needs a registry" fails_with "a host name" registry catalog alpine
 # This registry has no API for referrers: the fallback tag is kept by whoever pushes.
 printf '{}' >empty.json
 empty=sha256:$(sha256 <empty.json)
@@ -396,12 +404,26 @@ for number in 1 2; do
 J
   check "an artifact about an image" "$tool" put-manifest 127.0.0.1:5000/team/one artifact$number.json
 done
-check "referrers" "$tool" referrers 127.0.0.1:5000/team/one "$digest"
-check "are both" equal "$(for number in 1 2; do echo "sha256:$(sha256 <artifact$number.json) application/x.test"; done)" "$(cat last)"
-check "no referrers" "$tool" referrers 127.0.0.1:5000/team/two "$digest"
-check "is an empty list" equal "" "$(cat last)"
-check "a manifest is removed" "$tool" delete-manifest 127.0.0.1:5000/many/x1 "$digest"
+both=$(for number in 1 2; do echo "sha256:$(sha256 <artifact$number.json) application/x.test"; done)
+check "referrers" registry referrers 127.0.0.1:5000/team/one:1
+check "are both" equal "$both" "$(tail -n +2 last | tr -s ' ' | cut -d' ' -f1,2)"
+check "referrers by digest as JSON" registry referrers --format json "127.0.0.1:5000/team/one@$digest"
+check "are both, with annotations" equal "$both 12" \
+  "$(jq -r '.[] | "\(.digest) \(.artifactType)"' last) $(jq -j '.[].annotations.number' last)"
+check "referrers of one type" registry referrers --format json --artifact-type application/x.other 127.0.0.1:5000/team/one:1
+check "are none" equal "[]" "$(cat last)"
+check "no referrers" registry referrers --format json 127.0.0.1:5000/team/two:a
+check "is an empty list" equal "[]" "$(cat last)"
+check "referrers of nothing" fails_with "not found" registry referrers 127.0.0.1:5000/team/one:absent
+check "latest is not deleted unsaid" fails_with "which one?" registry delete 127.0.0.1:5000/many/x1
+check "a tag alone, which docker's registry cannot" fails_with "registry delete 127.0.0.1:5000/many/x1@$digest" \
+  registry delete 127.0.0.1:5000/many/x1:1
+check "a manifest is deleted" registry delete "127.0.0.1:5000/many/x1@$digest" "127.0.0.1:5000/many/x2@$digest"
 check "and is gone" fails_with "not found" "$image" pull 127.0.0.1:5000/many/x1:1
+check "so is the second" fails_with "manifest unknown" skopeo inspect --tls-verify=false docker://127.0.0.1:5000/many/x2:1
+check "once" fails_with "not found" registry rm "127.0.0.1:5000/many/x1@$digest"
+check "an absent one" fails_with "not found" registry delete 127.0.0.1:5000/many/x3:absent
+check "where nothing is deleted" fails_with "REGISTRY_STORAGE_DELETE_ENABLED" registry delete "127.0.0.1:5004/kept/one@$digest"
 check "a blob is removed" "$tool" delete-blob 127.0.0.1:5000/team/one "$empty"
 check "once" fails_with "not found" "$tool" delete-blob 127.0.0.1:5000/team/one "$empty"
 
@@ -475,6 +497,8 @@ check "a connection lost in a push" pushes push-drop
 check "too large in one piece" pushes push-large
 check "and then no room for its pieces" fails_with "quota exceeded" pushes push-large-quota
 check "an upload that is taken elsewhere" pushes push-foreign
+check "a tag alone is deleted where the registry can" "$image" registry delete "$(bad delete-tag)"
+check "and nothing else" equal "DELETE /v2/delete-tag/one/manifests/1" "$(grep -o 'DELETE [^ ]*' requests)"
 check "a registry that took in something else" fails_with "took in" "$image" push "$(bad fine)" "$(bad push-lies)"
 no_secrets_elsewhere() { ! awk '$1 == 5011 && $4 != "-"' requests | grep .; }
 check "no request elsewhere had credentials" no_secrets_elsewhere

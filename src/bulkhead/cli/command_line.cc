@@ -344,8 +344,8 @@ std::variant<Command, int> parse_command_line(int argc, char** argv) {
   add_program(tree, "image", "Pull, push, load, save, name, list and remove images", image);
   add_program(tree, "login", "Log in to a registry", image, {"login"});
   add_program(tree, "logout", "Forget the password for a registry", image, {"logout"});
-  add_program(tree, "registry", "Log in to registries, log out and list logins", image,
-              {"registry"});
+  add_program(tree, "registry", "Log in to registries, and look at and delete what they hold",
+              image, {"registry"});
   add_program(tree, "disk", "Make and read ext4 images, without mounting them", disk);
   add_system(tree);
   try {

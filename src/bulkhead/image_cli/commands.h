@@ -116,6 +116,25 @@ Result<> logout(const std::string& registry);
 /// `bulkhead registry list`
 Result<> list_logins(ListFormat format);
 
+struct RegistryOptions {
+  std::string name;    ///< a repository, a registry, or an image in one
+  std::string filter;  ///< empty: all
+  ListFormat format = ListFormat::Table;
+  bool insecure = false;
+};
+
+/// `bulkhead registry tags REPOSITORY`
+Result<> list_tags(const RegistryOptions& options);
+
+/// `bulkhead registry catalog REGISTRY`; the filter is how names begin.
+Result<> list_repositories(const RegistryOptions& options);
+
+/// `bulkhead registry referrers IMAGE`; the filter is an artifact type.
+Result<> list_referrers(const RegistryOptions& options);
+
+/// `bulkhead registry delete IMAGE…`; ends at the first failure.
+Result<> delete_references(const std::vector<std::string>& references, bool is_insecure);
+
 /// The text of `list`. `now` is for the ages of images.
 std::string format_list(const std::vector<store::ImageRecord>& images, ListFormat format,
                         WallTime now);

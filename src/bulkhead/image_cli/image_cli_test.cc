@@ -13,6 +13,7 @@
 #include "bulkhead/base/testing.h"
 #include "bulkhead/image_cli/command_line.h"
 #include "bulkhead/image_cli/commands.h"
+#include "bulkhead/image_cli/registry_command_line.h"
 #include "bulkhead/json/parse.h"
 #include "bulkhead/json/value.h"
 #include "bulkhead/store/image_record.h"
@@ -115,9 +116,49 @@ TEST(ImageCommandLine, TakesCommandsAndRefusesNonsense) {
                                          {"load", "--nope"}}) {
     EXPECT_THAT(parse(std::move(words)), IsError(ErrorCode::Invalid));
   }
-  const auto help = parse({"load", "--help"});
+}
+
+TEST(ImageCommandLine, HelpsWithExamples) {
+  for (const char* command : {"pull", "push", "load", "save", "import", "list", "rm", "tag", "untag",
+                              "prune", "verify", "inspect"}) {
+    const auto help = parse({command, "--help"});
+    ASSERT_THAT(help, IsOk());
+    EXPECT_THAT(std::get<Help>(*help).text,
+                testing::AllOf(testing::HasSubstr("Usage: bulkhead image " + std::string(command)),
+                               testing::HasSubstr("Example")));
+  }
+}
+
+TEST(RegistryCommandLine, TakesCommandsAndRefusesNonsense) {
+  const auto parse_registry = [](std::vector<const char*> words) {
+    words.insert(words.begin(), "bulkhead-image");
+    return parse_registry_command_line(static_cast<int>(words.size()), words.data());
+  };
+  for (std::vector<const char*> words :
+       {std::vector<const char*>{"login", "-u", "me", "--password-stdin", "quay.io"},
+        {"logout"},
+        {"registry", "ls", "-q"},
+        {"registry", "tags", "--format", "json", "a"},
+        {"registry", "list-tags", "a"},
+        {"registry", "catalog", "--prefix", "b/", "--insecure", "a:5000"},
+        {"registry", "referrers", "--artifact-type", "t", "a"},
+        {"registry", "delete", "a:1", "b:1"}}) {
+    EXPECT_THAT(parse_registry(std::move(words)), IsOk());
+  }
+  for (std::vector<const char*> words : {std::vector<const char*>{"registry"},
+                                         {"registry", "nope"},
+                                         {"registry", "tags"},
+                                         {"registry", "tags", "a", "b"},
+                                         {"registry", "catalog"},
+                                         {"registry", "delete"},
+                                         {"registry", "referrers", "--format", "x", "a"}}) {
+    EXPECT_THAT(parse_registry(std::move(words)), IsError(ErrorCode::Invalid));
+  }
+  const auto help = parse_registry({"registry", "delete", "--help"});
   ASSERT_THAT(help, IsOk());
-  EXPECT_TRUE(std::holds_alternative<Help>(*help));
+  EXPECT_THAT(std::get<Help>(*help).text,
+              testing::AllOf(testing::HasSubstr("Usage: bulkhead registry delete"),
+                             testing::HasSubstr("Examples:")));
 }
 
 }  // namespace

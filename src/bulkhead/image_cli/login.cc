@@ -15,6 +15,7 @@
 #include "bulkhead/base/table.h"
 #include "bulkhead/base/text.h"
 #include "bulkhead/image_cli/commands.h"
+#include "bulkhead/image_cli/registry_access.h"
 #include "bulkhead/json/value.h"
 #include "bulkhead/json/write.h"
 #include "bulkhead/oci/reference.h"
@@ -28,31 +29,6 @@ namespace bulkhead::image_cli {
 namespace {
 
 constexpr std::size_t kLongestSecret = 64U << 10U;
-
-/// The registry of "https://quay.io/", "quay.io" or "docker.io".
-Result<oci::Reference> any_reference(std::string_view text) {
-  const std::string_view whole = text;
-  for (const std::string_view prefix : {"https://", "http://"}) {
-    if (text.starts_with(prefix)) {
-      text.remove_prefix(prefix.size());
-    }
-  }
-  while (text.ends_with('/')) {
-    text.remove_suffix(1);
-  }
-  if (text == "index.docker.io" || text == "registry-1.docker.io" || text == "index.docker.io/v1") {
-    text = "docker.io";
-  }
-  auto reference = oci::Reference::parse(std::string(text) + "/any");
-  const bool is_host = text.contains('.') || text.contains(':') || text == "localhost";
-  if (!reference || !is_host || text.contains('/')) {
-    return fail(ErrorCode::Invalid,
-                "registry {}: a host name, with :PORT where it has one, is "
-                "expected",
-                quote(whole));
-  }
-  return reference;
-}
 
 void say(std::string_view text) { static_cast<void>(os::write_all(STDERR_FILENO, as_bytes(text))); }
 
@@ -130,12 +106,10 @@ Result<registry::Credentials> credentials_of(const LoginOptions& options) {
 }  // namespace
 
 Result<> login(const LoginOptions& options) {
-  const oci::Reference reference = BH_TRY(any_reference(options.registry));
+  const oci::Reference reference = BH_TRY(registry_reference(options.registry));
   const registry::Credentials credentials = BH_TRY(credentials_of(options));
-  const auto transport =
-      options.insecure ? registry::Transport::Insecure : registry::Transport::Secure;
-  const std::shared_ptr<registry::Client> client = BH_TRY(
-      registry::Client::create(reference, {.transport = transport, .credentials = credentials}));
+  const std::shared_ptr<registry::Client> client = BH_TRY(registry::Client::create(
+      reference, {.transport = transport_of(options.insecure), .credentials = credentials}));
   BH_TRY(client->ping().context("login"));
   auto store = registry::CredentialStore::from_environment();
   const std::string place = BH_TRY(store.put(reference.registry(), credentials).context("login"));
@@ -143,7 +117,7 @@ Result<> login(const LoginOptions& options) {
 }
 
 Result<> logout(const std::string& registry) {
-  const oci::Reference reference = BH_TRY(any_reference(registry));
+  const oci::Reference reference = BH_TRY(registry_reference(registry));
   auto store = registry::CredentialStore::from_environment();
   const bool is_removed = BH_TRY(store.remove(reference.registry()).context("logout"));
   return program::print((is_removed ? "Removed login credentials for " : "Not logged in to ") +

@@ -4,6 +4,7 @@
 #include "bulkhead/image_cli/commands.h"
 #include "bulkhead/image_cli/progress_display.h"
 #include "bulkhead/image_cli/progress_terminal.h"
+#include "bulkhead/image_cli/registry_access.h"
 #include "bulkhead/images/fetch.h"
 #include "bulkhead/images/progress.h"
 #include "bulkhead/oci/reference.h"
@@ -17,8 +18,7 @@ namespace bulkhead::image_cli {
 
 Result<> pull(store::Store& store, const PullOptions& options) {
   const oci::Reference reference = BH_TRY(oci::Reference::parse(options.reference));
-  const auto transport =
-      options.insecure ? registry::Transport::Insecure : registry::Transport::Secure;
+  const registry::Transport transport = transport_of(options.insecure);
   const auto source = BH_TRY(registry::Source::create(reference, transport));
   const std::unique_ptr<images::Progress> progress =
       make_progress(options.progress, LayerWork::Unpacking);

@@ -8,6 +8,7 @@
 #include "bulkhead/image_cli/commands.h"
 #include "bulkhead/image_cli/progress_display.h"
 #include "bulkhead/image_cli/progress_terminal.h"
+#include "bulkhead/image_cli/registry_access.h"
 #include "bulkhead/images/progress.h"
 #include "bulkhead/oci/manifest.h"
 #include "bulkhead/oci/reference.h"
@@ -24,8 +25,7 @@ Result<> push(store::Store& store, const PushOptions& options) {
   }
   const oci::Reference destination = BH_TRY(
       oci::Reference::parse(options.destination.empty() ? options.image : options.destination));
-  const auto transport =
-      options.insecure ? registry::Transport::Insecure : registry::Transport::Secure;
+  const registry::Transport transport = transport_of(options.insecure);
   const std::shared_ptr<registry::Client> client = BH_TRY(registry::Client::create(
       destination, {.transport = transport, .access = registry::Access::Push}));
   const std::unique_ptr<images::Progress> progress =

@@ -1,7 +1,6 @@
 #include "bulkhead/registry/client.h"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -15,11 +14,13 @@
 
 #include <fmt/format.h>
 
+#include "bulkhead/base/bytes.h"
 #include "bulkhead/base/digest.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/log.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/text.h"
+#include "bulkhead/hash/hasher.h"
 #include "bulkhead/json/parse.h"
 #include "bulkhead/json/value.h"
 #include "bulkhead/oci/blob_source.h"
@@ -368,6 +369,20 @@ Result<RemoteManifest> Client::manifest(const std::string& tag_or_digest) {
       reference_.text(),
       [&](const Endpoint& endpoint) { return is_tag ? endpoint.can_resolve : endpoint.can_pull; },
       [&](Host& host) { return manifest_of(host, tag_or_digest); });
+}
+
+Result<oci::Descriptor> Client::resolve(const std::string& tag_or_digest) {
+  RemoteManifest found = BH_TRY(manifest(tag_or_digest));
+  const auto wanted = Digest::parse(tag_or_digest);
+  Digest digest = BH_TRY(hash::digest_of(as_bytes(found.content),
+                                         wanted ? wanted->algorithm() : DigestAlgorithm::Sha256));
+  if (wanted && *wanted != digest) {
+    return fail(ErrorCode::Corrupt, "{}: the registry has {} under that name", reference_.text(),
+                digest.text());
+  }
+  return oci::Descriptor{.media_type = std::move(found.media_type),
+                         .digest = std::move(digest),
+                         .size = found.content.size()};
 }
 
 Result<Client::BlobAnswer> Client::blob_of(Host& host, const oci::Descriptor& descriptor,

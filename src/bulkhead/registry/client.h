@@ -72,6 +72,9 @@ class Client {
 
   Result<RemoteManifest> manifest(const std::string& tag_or_digest);
 
+  /// What a tag stands for, by the bytes that the registry has. Errors: Corrupt too.
+  Result<oci::Descriptor> resolve(const std::string& tag_or_digest);
+
   /// All tags, sorted as the registry sorts them.
   Result<std::vector<std::string>> tags();
 
@@ -83,8 +86,8 @@ class Client {
   Result<std::vector<oci::Descriptor>> referrers(const Digest& subject,
                                                  std::string_view artifact_type = {});
 
-  /// By tag only the tag, where the registry can; by digest the manifest with all its tags.
-  /// Errors: Unsupported when the registry does not delete.
+  /// By tag only the tag; by digest the manifest with all its tags.
+  /// Errors: Unsupported when the registry does not delete, or no tag alone.
   Result<> delete_manifest(const std::string& tag_or_digest);
   Result<> delete_blob(const Digest& digest);
 
@@ -145,9 +148,9 @@ class Client {
   Result<RemoteManifest> manifest_of(Host& host, const std::string& tag_or_digest);
   Result<BlobAnswer> blob_of(Host& host, const oci::Descriptor& descriptor, std::uint64_t offset);
 
-  Result<std::vector<std::string>> pages(const std::string& target, const std::string& scope,
-                                         std::string_view member);
-  Result<> delete_at(const std::string& target, const std::string& what);
+  Result<std::vector<std::string>> pages(const std::string& what, const std::string& target,
+                                         const std::string& scope, std::string_view member);
+  Result<> delete_at(const std::string& target, const std::string& what, bool is_tag);
   Result<> list_in_fallback_tag(const oci::Manifest& manifest, const std::string& content,
                                 const Digest& digest);
 

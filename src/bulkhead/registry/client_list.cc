@@ -18,6 +18,7 @@
 #include "bulkhead/json/value.h"
 #include "bulkhead/oci/manifest.h"
 #include "bulkhead/oci/media_type.h"
+#include "bulkhead/oci/reference.h"
 #include "bulkhead/registry/client.h"
 #include "bulkhead/registry/client_host.h"
 #include "bulkhead/registry/http.h"
@@ -44,8 +45,8 @@ std::string fallback_tag(const Digest& subject) {
 }  // namespace
 
 /// Lists that come in pages: the strings of `member`, all pages together.
-Result<std::vector<std::string>> Client::pages(const std::string& target, const std::string& scope,
-                                               std::string_view member) {
+Result<std::vector<std::string>> Client::pages(const std::string& what, const std::string& target,
+                                               const std::string& scope, std::string_view member) {
   Host& host = *hosts_.back();
   std::vector<std::string> entries;
   std::set<std::string> seen;
@@ -57,7 +58,7 @@ Result<std::vector<std::string>> Client::pages(const std::string& target, const 
       return {};
     }));
     if (response->status() != 200) {
-      return refused(host, reference_.name(), *response);
+      return refused(host, what, *response);
     }
     const json::Value document = BH_TRY(json::parse(content, "list").context(host.name()));
     const json::Fields fields = BH_TRY(json::Fields::create(document, host.name()));
@@ -91,12 +92,14 @@ Result<std::vector<std::string>> Client::pages(const std::string& target, const 
 }
 
 Result<std::vector<std::string>> Client::tags() {
-  return pages(repository_path("tags/list?n=1000"), scope(), "tags");
+  return pages("tags of " + reference_.name(), repository_path("tags/list?n=1000"), scope(),
+               "tags");
 }
 
 Result<std::vector<std::string>> Client::catalog(std::string_view prefix) {
   std::vector<std::string> names =
-      BH_TRY(pages("/_catalog?n=1000", "registry:catalog:*", "repositories"));
+      BH_TRY(pages("catalog of " + reference_.registry(), "/_catalog?n=1000", "registry:catalog:*",
+                   "repositories"));
   std::erase_if(names, [&](const std::string& name) { return !name.starts_with(prefix); });
   return names;
 }
@@ -159,25 +162,33 @@ Result<> Client::list_in_fallback_tag(const oci::Manifest& manifest, const std::
   return push_manifest(text, index.media_type, fallback_tag(subject), made);
 }
 
-Result<> Client::delete_at(const std::string& target, const std::string& what) {
+Result<> Client::delete_at(const std::string& target, const std::string& what, bool is_tag) {
   Host* host = BH_TRY(push_host());
   const auto response =
       BH_TRY(exchange(*host, {.method = "DELETE", .target = target, .scope = scope()}));
-  if (response->status() == 405) {
-    return fail(ErrorCode::Unsupported, "{}: {} does not delete", what, host->name());
+  const int status = response->status();
+  // docker's registry 2 takes a tag for a malformed digest: 400.
+  if (is_tag && (status == 400 || status == 405)) {
+    return fail(ErrorCode::Unsupported, "{}: {} does not delete a tag alone", what, host->name());
   }
-  if (!is_success(response->status())) {
-    return refused(*host, what, *response);
+  if (status == 405) {
+    return fail(ErrorCode::Unsupported,
+                "{}: {} deletes nothing: whoever runs it has to allow that (docker's registry: "
+                "REGISTRY_STORAGE_DELETE_ENABLED=true)",
+                what, host->name());
   }
-  return {};
+  return is_success(status) ? Result<>() : refused(*host, what, *response);
 }
 
 Result<> Client::delete_manifest(const std::string& tag_or_digest) {
-  return delete_at(repository_path("manifests/" + tag_or_digest), tag_or_digest);
+  const bool is_tag = oci::is_tag(tag_or_digest);
+  return delete_at(repository_path("manifests/" + tag_or_digest),
+                   reference_.name() + (is_tag ? ":" : "@") + tag_or_digest, is_tag);
 }
 
 Result<> Client::delete_blob(const Digest& digest) {
-  return delete_at(repository_path("blobs/" + digest.text()), digest.text());
+  return delete_at(repository_path("blobs/" + digest.text()),
+                   reference_.name() + "@" + digest.text(), false);
 }
 
 }  // namespace bulkhead::registry

@@ -9,12 +9,10 @@
 
 #include <fmt/format.h>
 
-#include "bulkhead/base/bytes.h"
 #include "bulkhead/base/digest.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/text.h"
-#include "bulkhead/oci/blob_source.h"
 #include "bulkhead/oci/manifest.h"
 #include "bulkhead/registry/client.h"
 #include "bulkhead/registry/client_host.h"
