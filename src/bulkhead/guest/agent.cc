@@ -185,9 +185,41 @@ void Agent::prepare(v1::PrepareRequest request, ttrpc::Responder<v1::PrepareResp
   respond(v1::PrepareResponse());
 }
 
-Result<> Agent::carry_out(const v1::StartRequest& plan) {
+Result<> Agent::set_up_machine(const v1::StartRequest& plan) {
+  BH_TRY(configure_network(plan.network()).context("network"));
+  phases_.mark("network");
+  if (!cgroup_) {
+    cgroup_ = BH_TRY(ContainerCgroup::create());
+    BH_TRY(mount_files_directory());
+  }
+  BH_TRY(cgroup_->limit(plan.resources()));
+  BH_TRY(write_generated_files(plan));
+  phases_.mark("cgroup");
+  return {};
+}
+
+Result<> Agent::launch(const v1::StartRequest& plan,
+                       std::move_only_function<void(StartOutcome)> on_started) {
+  first_ = BH_TRY(Process::launch(loop_, connection_->weak_session(), *cgroup_,
+                                  {.id = "",
+                                   .start = &plan,
+                                   .process = &plan.process(),
+                                   .hostname = hostname_,
+                                   .container = nullptr,
+                                   .staged = staged_ ? &*staged_ : nullptr},
+                                  std::move(on_started)));
+  by_pid_.emplace(first_->pid(), first_);
+  return {};
+}
+
+Result<> Agent::launch_first(const v1::StartRequest& plan,
+                             std::move_only_function<void(StartOutcome)> on_started) {
   BH_TRY(set_clock(plan.clock()));
   BH_TRY(os::credit_entropy(as_bytes(plan.entropy())));
+  hostname_ = plan.hostname();
+  if (staged_ && !staged_->suits(plan)) {
+    staged_.reset();
+  }
   Result<> disks;
   {
     // The longest part, and nothing else of the plan needs it: another processor may do it. The
@@ -201,39 +233,20 @@ Result<> Agent::carry_out(const v1::StartRequest& plan) {
     } else {
       mount();
     }
-    BH_TRY(configure_network(plan.network()).context("network"));
-    phases_.mark("network");
-    if (!cgroup_) {
-      cgroup_ = BH_TRY(ContainerCgroup::create());
-      BH_TRY(mount_files_directory());
+    BH_TRY(set_up_machine(plan));
+    if (staged_) {
+      BH_TRY(launch(plan, std::move(on_started)));
+      phases_.mark("process");
     }
-    BH_TRY(cgroup_->limit(plan.resources()));
-    BH_TRY(write_generated_files(plan));
-    phases_.mark("cgroup");
   }
   BH_TRY(std::move(disks));
   phases_.mark("disks");
-  return {};
-}
-
-Result<> Agent::launch_first(const v1::StartRequest& plan,
-                             std::move_only_function<void(StartOutcome)> on_started) {
-  BH_TRY(carry_out(plan));
-  hostname_ = plan.hostname();
-  if (staged_ && !staged_->suits(plan)) {
+  if (staged_) {
     staged_.reset();
+    return first_->give_root();
   }
-  first_ = BH_TRY(Process::launch(loop_, connection_->weak_session(), *cgroup_,
-                                  {.id = "",
-                                   .start = &plan,
-                                   .process = &plan.process(),
-                                   .hostname = hostname_,
-                                   .container = nullptr,
-                                   .staged = staged_ ? &*staged_ : nullptr},
-                                  std::move(on_started)));
-  staged_.reset();
-  by_pid_.emplace(first_->pid(), first_);
-  phases_.mark("clone");
+  BH_TRY(launch(plan, std::move(on_started)));
+  phases_.mark("process");
   return {};
 }
 
@@ -259,6 +272,7 @@ void Agent::start(v1::StartRequest request, ttrpc::Responder<v1::StartResponse> 
     (*answer)(response);
   });
   if (!started) {
+    first_.reset();
     v1::StartResponse response;
     response.set_failure(v1::START_FAILURE_SETUP);
     response.set_message(started.error().message());

@@ -56,7 +56,9 @@ class Agent final : public agent::v1::AgentService {
   void on_broken(const Error& error);
 
   Result<> make_ready(const agent::v1::PrepareRequest& request);
-  Result<> carry_out(const agent::v1::StartRequest& plan);
+  Result<> set_up_machine(const agent::v1::StartRequest& plan);
+  Result<> launch(const agent::v1::StartRequest& plan,
+                  std::move_only_function<void(StartOutcome)> on_started);
   Result<> launch_first(const agent::v1::StartRequest& plan,
                         std::move_only_function<void(StartOutcome)> on_started);
   void reap();

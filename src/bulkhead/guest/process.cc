@@ -17,6 +17,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -158,19 +159,24 @@ Result<> Process::prepare_standard(Standard& child) {
 }
 
 Result<> Process::start_staged(const Options& options, const Standard& child) {
-  const os::UniqueFd directory = BH_TRY(os::open_file(kContainerRoot, O_PATH | O_DIRECTORY));
-  const os::UniqueFd root = BH_TRY(os::clone_tree(directory.get()));
   std::vector<int> standard;
   for (const os::UniqueFd& fd : child.fds) {
     if (fd.is_open()) {
       standard.push_back(fd.get());
     }
   }
-  BH_TRY(options.staged->start(*options.start, root.get(), standard));
+  BH_TRY(options.staged->start(*options.start, standard));
   pid_ = options.staged->pid();
   pidfd_ = options.staged->take_pidfd();
   report_ = options.staged->take_report();
   return {};
+}
+
+Result<> Process::give_root() const {
+  const os::UniqueFd directory = BH_TRY(os::open_file(kContainerRoot, O_PATH | O_DIRECTORY));
+  const os::UniqueFd root = BH_TRY(os::clone_tree(directory.get()));
+  return os::send_with_fds(report_.get(), as_bytes(std::string_view(&kRootMessage, 1)),
+                           {root.get()});
 }
 
 Result<> Process::clone_child(const Options& options, const Standard& child) {

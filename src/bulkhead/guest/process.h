@@ -43,7 +43,7 @@ class Process : public std::enable_shared_from_this<Process> {
     const agent::v1::Process* process = nullptr;
     std::string hostname;
     const Process* container = nullptr;  ///< the first process, for others
-    StagedChild* staged = nullptr;       ///< becomes the first one, if there is one that suits
+    StagedChild* staged = nullptr;       ///< becomes the first one; it waits for give_root()
   };
 
   /// Starts the child; `on_started` is told when it runs its program or why it does not.
@@ -51,6 +51,9 @@ class Process : public std::enable_shared_from_this<Process> {
   static Result<std::shared_ptr<Process>> launch(
       os::EventLoop& loop, std::weak_ptr<mux::Session> session, const ContainerCgroup& cgroup,
       const Options& options, std::move_only_function<void(StartOutcome)> on_started);
+
+  /// For one that was staged: the disks are mounted.
+  [[nodiscard]] Result<> give_root() const;
 
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;

@@ -280,29 +280,27 @@ StartFailure failure_of(ProgramFailure failure) {
   execute_program(process, environment);
 }
 
-struct StagedStart {
-  agent::v1::StartRequest plan;
-  os::UniqueFd root;
-};
+/// The descriptors that PID 1 sends with a message. Without one PID 1 has no use for this process.
+std::vector<os::UniqueFd> receive_message(char message) {
+  std::array<std::byte, 1> buffer{};
+  os::Received received = require(os::receive_with_fds(kReport, buffer));
+  if (received.size != 1 || as_text(buffer).front() != message || received.fds.empty()) {
+    os::exit_now(0);
+  }
+  return std::move(received.fds);
+}
 
-/// Waits for kStartMessage and takes the standard descriptors that came with it.
-Result<StagedStart> receive_start() {
-  std::array<std::byte, 1> message{};
-  os::Received received = BH_TRY(os::receive_with_fds(kReport, message));
-  const std::size_t count = received.fds.size();
-  if (received.size != 1 || (count != 2 && count != 5)) {
-    os::exit_now(0);  // PID 1 has no use for this process
+/// Takes the standard descriptors that come with it, too.
+agent::v1::StartRequest receive_plan() {
+  const std::vector<os::UniqueFd> fds = receive_message(kPlanMessage);
+  agent::v1::StartRequest plan;
+  if (!plan.ParseFromString(require(os::read_to_end(fds.front().get(), kLargestPlan)))) {
+    report_failure(StartFailure::START_FAILURE_SETUP, "the plan is damaged");
   }
-  StagedStart start;
-  const std::string text = BH_TRY(os::read_to_end(received.fds[0].get(), kLargestPlan));
-  if (!start.plan.ParseFromString(text)) {
-    return fail(ErrorCode::Internal, "the plan is damaged");
+  for (std::size_t i = 1; i < fds.size(); ++i) {
+    require(os::place_descriptor(fds[i].get(), static_cast<int>(i) - 1));
   }
-  start.root = std::move(received.fds[1]);
-  for (std::size_t i = 2; i < count; ++i) {
-    BH_TRY(os::place_descriptor(received.fds[i].get(), static_cast<int>(i) - 2));
-  }
-  return start;
+  return plan;
 }
 
 }  // namespace
@@ -329,14 +327,12 @@ void run_staged_child(const agent::v1::PrepareRequest& request, int report) {
   require(os::unshare_namespaces(CLONE_NEWCGROUP));
   require(stage_mounts(request));
   require(os::write_all(kReport, as_bytes(std::string_view(&kStagedReport, 1))));
-  const StagedStart start = require(receive_start());
-  require(set_out_of_memory_score(start.plan.process().oom_score_adj()));
-  require(set_up_namespaces(start.plan));
-  require(enter_staged_root(start.plan, start.root.get()));
-  become_program({.start = &start.plan,
-                  .process = &start.plan.process(),
-                  .hostname = start.plan.hostname(),
-                  .report = kReport});
+  const agent::v1::StartRequest plan = receive_plan();
+  require(set_out_of_memory_score(plan.process().oom_score_adj()));
+  require(set_up_namespaces(plan));
+  require(enter_staged_root(plan, receive_message(kRootMessage).front().get()));
+  become_program(
+      {.start = &plan, .process = &plan.process(), .hostname = plan.hostname(), .report = kReport});
 }
 
 }  // namespace bulkhead::guest

@@ -32,13 +32,14 @@ struct ChildPlan {
 
 inline constexpr char kStagedReport = 'S';  ///< the staged child waits
 
-/// What PID 1 sends to a child that waits: this byte, with descriptors of a serialised
-/// StartRequest, of a detached mount of the root, and, without a terminal, of the three standard
-/// ones.
-inline constexpr char kStartMessage = 'P';
+/// What PID 1 sends to a child that waits: this byte, with descriptors of a serialised StartRequest
+/// and, without a terminal, of the three standard ones; then, when the disks are mounted, the other
+/// one, with the descriptor of a detached mount of the root. Without them the child ends.
+inline constexpr char kPlanMessage = 'P';
+inline constexpr char kRootMessage = 'R';
 
 /// The first process of a container that is not known yet: makes what it can, reports, and waits.
-/// Without a message it ends. Never returns.
+/// Never returns.
 [[noreturn]] void run_staged_child(const agent::v1::PrepareRequest& request, int report);
 
 }  // namespace bulkhead::guest

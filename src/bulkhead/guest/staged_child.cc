@@ -60,13 +60,12 @@ bool StagedChild::suits(const agent::v1::StartRequest& plan) const {
   return wanted.SerializeAsString() == request_;
 }
 
-Result<> StagedChild::start(const agent::v1::StartRequest& plan, int root_mount,
-                            std::span<const int> standard) {
+Result<> StagedChild::start(const agent::v1::StartRequest& plan, std::span<const int> standard) {
   const os::UniqueFd text = BH_TRY(os::make_memfd("plan"));
   BH_TRY(os::pwrite_all(text.get(), as_bytes(plan.SerializeAsString()), 0));
-  std::vector<int> fds = {text.get(), root_mount};
+  std::vector<int> fds = {text.get()};
   fds.insert(fds.end(), standard.begin(), standard.end());
-  return os::send_with_fds(report_.get(), as_bytes(std::string_view(&kStartMessage, 1)), fds);
+  return os::send_with_fds(report_.get(), as_bytes(std::string_view(&kPlanMessage, 1)), fds);
 }
 
 }  // namespace bulkhead::guest

@@ -28,9 +28,9 @@ class StagedChild {
   /// It has the mounts and covered paths of that plan.
   [[nodiscard]] bool suits(const agent::v1::StartRequest& plan) const;
 
-  /// Lets it go on. `standard`: its three standard descriptors; empty with a terminal.
-  Result<> start(const agent::v1::StartRequest& plan, int root_mount,
-                 std::span<const int> standard);
+  /// Lets it go on, until it needs the root. `standard`: its three standard descriptors; empty with
+  /// a terminal.
+  Result<> start(const agent::v1::StartRequest& plan, std::span<const int> standard);
 
   [[nodiscard]] pid_t pid() const { return pid_; }
 
