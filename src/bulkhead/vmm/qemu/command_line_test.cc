@@ -120,6 +120,36 @@ TEST(CommandLine, FitsTheEightSlotsOfAMachineWithoutAcpi) {
   EXPECT_LE(slots, 8U);
 }
 
+TEST(CommandLine, AMachineThatIsSavedHasItsMemoryInAFile) {
+  MachinePlan plan = example();
+  EXPECT_THAT(value_of(command_line(plan), "-M"), Not(HasSubstr("memory-backend")));
+  plan.memory_use = MemoryUse::Saved;
+  const auto arguments = command_line(plan);
+  EXPECT_THAT(value_of(arguments, "-M"), HasSubstr(",memory-backend=memory"));
+  EXPECT_EQ(value_of(arguments, "-object"),
+            "memory-backend-file,id=memory,mem-path=/memory,size=1073741824,share=on,dump=off,"
+            "merge=off");
+  EXPECT_THAT(arguments, Contains("-kernel"));
+  EXPECT_THAT(arguments, Not(Contains("-incoming")));
+}
+
+TEST(CommandLine, ARestoredMachineBootsNothingAndKeepsItsMemoryToItself) {
+  MachinePlan plan = example();
+  plan.memory_use = MemoryUse::Restored;
+  const auto arguments = command_line(plan);
+  EXPECT_THAT(value_of(arguments, "-object"), HasSubstr("share=off"));
+  EXPECT_EQ(value_of(arguments, "-incoming"), "defer");
+  for (const char* option : {"-kernel", "-initrd", "-append"}) {
+    EXPECT_THAT(arguments, Not(Contains(option)));
+  }
+  // Nobody on the network hears of the saved machine's address.
+  EXPECT_THAT(values_of(arguments, "-global"), Contains("migration.announce-rounds=0"));
+  // Otherwise it is the same machine, device for device.
+  plan.memory_use = MemoryUse::Saved;
+  EXPECT_EQ(values_of(arguments, "-device"), values_of(command_line(plan), "-device"));
+  EXPECT_EQ(value_of(arguments, "-M"), value_of(command_line(plan), "-M"));
+}
+
 TEST(CommandLine, WithoutNetworkThereIsNoCard) {
   MachinePlan plan = example();
   plan.mac_address.reset();

@@ -1,13 +1,17 @@
 #include "bulkhead/vmm/qemu/qmp_client.h"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstddef>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -104,6 +108,55 @@ TEST_F(QmpClientTest, EveryCallbackIsCalledWhenThePeerGoes) {
   EXPECT_FALSE(later);
   turn();
   EXPECT_EQ(later, ErrorCode::Unavailable);
+}
+
+TEST_F(QmpClientTest, SavesIntoAFileThatQemuIsGiven) {
+  negotiate();
+  const auto file = os::make_memfd("state");
+  ASSERT_THAT(file, IsOk());
+  std::optional<Result<>> saved;
+  client_->save(file->get(), [&](Result<> result) { saved = std::move(result); });
+  std::array<std::byte, 4096> buffer{};
+  std::string text;
+  std::vector<os::UniqueFd> fds;
+  while (std::ranges::count(text, '\n') < 4) {
+    auto received = os::receive_with_fds(peer_.get(), buffer);
+    ASSERT_THAT(received, IsOk());
+    text += as_text(std::span(buffer).first(received->size));
+    std::ranges::move(received->fds, std::back_inserter(fds));
+  }
+  EXPECT_EQ(fds.size(), 1);
+  EXPECT_EQ(text,
+            "\n"
+            "{\"execute\":\"getfd\",\"arguments\":{\"fdname\":\"state\"},\"id\":2}\r\n"
+            "{\"execute\":\"migrate-set-capabilities\",\"arguments\":{\"capabilities\":"
+            "[{\"capability\":\"x-ignore-shared\",\"state\":true}]},\"id\":3}\r\n"
+            "{\"execute\":\"migrate\",\"arguments\":{\"uri\":\"fd:state\"},\"id\":4}\r\n");
+  say("{\"return\": {}, \"id\": 2}\r\n{\"return\": {}, \"id\": 3}\r\n{\"return\": {}, \"id\": "
+      "4}\r\n");
+  ASSERT_TRUE(saved);
+  EXPECT_THAT(*saved, IsOk());
+}
+
+TEST_F(QmpClientTest, RestoresFromADescriptorOfItsOwnAndTellsWhyNot) {
+  negotiate();
+  std::optional<Result<>> restored;
+  client_->restore(12, [&](Result<> result) { restored = std::move(result); });
+  EXPECT_THAT(heard(),
+              testing::HasSubstr("\"migrate-incoming\",\"arguments\":{\"uri\":\"fd:12\"}"));
+  say("{\"return\": {}, \"id\": 2}\r\n"
+      "{\"error\": {\"class\": \"GenericError\", \"desc\": \"no such fd\"}, \"id\": 3}\r\n");
+  ASSERT_TRUE(restored);
+  EXPECT_THAT(*restored, IsError(ErrorCode::Remote));
+}
+
+TEST_F(QmpClientTest, AsksWhyASaveFailed) {
+  negotiate();
+  std::optional<Result<std::string>> reason;
+  client_->query_save_error([&](Result<std::string> result) { reason = std::move(result); });
+  say("{\"return\": {\"status\": \"failed\", \"error-desc\": \"disk full\"}, \"id\": 2}\r\n");
+  ASSERT_TRUE(reason);
+  EXPECT_THAT(*reason, IsOkAnd("disk full"));
 }
 
 TEST_F(QmpClientTest, APeerThatTalksNonsenseIsClosed) {
