@@ -1,6 +1,10 @@
 #include "bulkhead/images/fetch_layers.h"
 
+#include <fcntl.h>
+
 #include <cstddef>
+#include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +23,9 @@
 #include "bulkhead/images/verify.h"
 #include "bulkhead/oci/reference.h"
 #include "bulkhead/os/file.h"
+#include "bulkhead/os/file_space.h"
+#include "bulkhead/os/io.h"
+#include "bulkhead/os/unique_fd.h"
 #include "bulkhead/store/store.h"
 
 namespace bulkhead::images {
@@ -65,10 +72,25 @@ class SharedLayersTest : public ImagesTest {
                  {.progress = &log_});
   }
 
+  /// Where a file has data, and which.
+  static std::string data_of(const std::string& path) {
+    const os::UniqueFd file = os::open_file(path, O_RDONLY).value();
+    std::string text;
+    for (std::uint64_t at = 0; const auto range = os::next_data(file.get(), at).value();) {
+      std::string data(range->length, '\0');
+      EXPECT_THAT(
+          os::pread_exactly(file.get(), std::as_writable_bytes(std::span(data)), range->offset),
+          IsOk());
+      text += std::to_string(range->offset) + ":" + data;
+      at = range->offset + range->length;
+    }
+    return text;
+  }
+
   /// The two files of an image's root.
   static std::string files(const config::Paths& paths, const Digest& chain) {
     const std::string path = paths.roots() + "/" + chain.hex();
-    return os::read_file(path + ".ext4").value() + os::read_file(path + ".layers").value();
+    return data_of(path + ".ext4") + os::read_file(path + ".layers").value();
   }
 
   /// Fetches a second image; its root is what an empty store makes of it.

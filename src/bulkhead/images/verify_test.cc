@@ -115,7 +115,7 @@ TEST_F(VerifyTest, MakesADamagedRecordAgain) {
   store::Store store = open();
   fetch_it(store);
   const std::string good = os::read_file(record()).value();
-  change_last_byte(record());
+  change_a_byte(record());
   EXPECT_THAT(damage(store), ElementsAre(HasSubstr("record of its layers")));
   EXPECT_THAT(damage(store, VerifyMode::Repair), ElementsAre(HasSubstr("record of its layers")));
   EXPECT_THAT(damage(store), testing::IsEmpty());

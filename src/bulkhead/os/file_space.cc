@@ -61,7 +61,7 @@ Result<FileSpace> file_space(int fd) {
                    .allocated_bytes = static_cast<std::uint64_t>(info.st_blocks) * 512};
 }
 
-Result<std::optional<FileRange>> next_data(int fd, std::uint64_t from) {
+Result<std::optional<DataRange>> next_data(int fd, std::uint64_t from) {
   const off_t offset = ::lseek(fd, 0, SEEK_CUR);
   const off_t begin = ::lseek(fd, static_cast<off_t>(from), SEEK_DATA);
   if (begin < 0) {
@@ -74,7 +74,7 @@ Result<std::optional<FileRange>> next_data(int fd, std::uint64_t from) {
   if (end < 0 || ::lseek(fd, offset, SEEK_SET) < 0) {
     return Error::from_errno("find hole");
   }
-  return FileRange{.offset = static_cast<std::uint64_t>(begin),
+  return DataRange{.offset = static_cast<std::uint64_t>(begin),
                    .length = static_cast<std::uint64_t>(end - begin)};
 }
 

@@ -21,13 +21,13 @@ struct FileSpace {
 
 Result<FileSpace> file_space(int fd);
 
-struct FileRange {
+struct DataRange {
   std::uint64_t offset = 0;
   std::uint64_t length = 0;
 };
 
 /// The first range at or after `from` that is no hole; nothing when there is none. The
 /// descriptor's own offset stays.
-Result<std::optional<FileRange>> next_data(int fd, std::uint64_t from);
+Result<std::optional<DataRange>> next_data(int fd, std::uint64_t from);
 
 }  // namespace bulkhead::os
