@@ -71,6 +71,9 @@ Result<std::optional<DataRange>> next_data(int fd, std::uint64_t from) {
     return Error::from_errno("find data");
   }
   const off_t end = ::lseek(fd, begin, SEEK_HOLE);
+  if (end < 0 && errno == ENXIO) {
+    return std::nullopt;  // the file was cut in between
+  }
   if (end < 0 || ::lseek(fd, offset, SEEK_SET) < 0) {
     return Error::from_errno("find hole");
   }
