@@ -31,6 +31,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 namespace bulkhead::ext4 {
 namespace {
 
+constexpr std::size_t kBlockSize = 4096;
+
 using ImageBytes = std::vector<std::byte>;
 
 /// What a change is made to.

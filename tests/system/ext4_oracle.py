@@ -22,6 +22,7 @@ import tempfile
 import time
 
 GIB = 1 << 30
+BLOCK_SIZES = (1024, 2048, 4096)
 TYPES = {tarfile.REGTYPE: stat.S_IFREG, tarfile.DIRTYPE: stat.S_IFDIR, tarfile.SYMTYPE: stat.S_IFLNK,
          tarfile.CHRTYPE: stat.S_IFCHR, tarfile.BLKTYPE: stat.S_IFBLK, tarfile.FIFOTYPE: stat.S_IFIFO}
 
@@ -361,10 +362,10 @@ class Suite:
         run("umount", self.mount_point)
         return True
 
-    def verify(self, name, model, layers, size=0, sample=lambda paths: paths):
+    def verify(self, name, model, layers, size=0, sample=lambda paths: paths, options=()):
         start = time.monotonic()
         image = Image(self.path("image.img"))
-        run(self.tool, "populate", image.path, str(size), *layers)
+        run(self.tool, "populate", image.path, str(size), *options, *layers)
         image.check()
         image.compare_with_debugfs(model, sample)
         image.compare_with_reader(model, self.tool)
@@ -376,20 +377,29 @@ class Suite:
     # -- cases --
 
     def empty_sizes(self):
-        for size in (1 << 20, (1 << 20) + 12345, 64 << 20, 128 << 20, (128 << 20) + 4096, 10 * GIB, 1024 * GIB):
-            image = Image(self.path("empty.img"))
-            for journal in (0,) if size < 64 << 20 else (0, 8 << 20):
-                run(self.tool, "empty", image.path, str(size), str(journal))
-                image.check()
-                assert os.stat(image.path).st_size == size // 4096 * 4096 or size % 4096, size
-                self.cases += 1
-            os.remove(image.path)
+        image = Image(self.path("empty.img"))
+        for block in BLOCK_SIZES:
+            group = 8 * block * block
+            # At the edges of groups the last one is too short for its own metadata.
+            for size in (1 << 20, (1 << 20) + 12345, 64 << 20, group, group + block, group + 40 * block,
+                         3 * group + 2048 * block, 17 * group + block, 10 * GIB, 1024 * GIB):
+                for journal in (0,) if size < 64 << 20 else (0, 8 << 20, 40 << 20):
+                    run(self.tool, "empty", image.path, str(size), f"journal={journal}", f"block-size={block}")
+                    image.check()
+                    assert os.stat(image.path).st_size == size // block * block, size
+                    self.cases += 1
+                if size == 1024 * GIB and block == 4096:
+                    assert os.stat(image.path).st_blocks * 512 <= 600 << 10
+                os.remove(image.path)
         image = Image(self.path("scratch.img"))
         run(self.tool, "scratch", image.path, str(10 * GIB))
         image.check()
         assert os.stat(image.path).st_blocks * 512 <= 64 << 10
         if self.can_mount:
             self.write_to_scratch(image)
+            for block in BLOCK_SIZES:
+                run(self.tool, "empty", image.path, str(GIB + block), f"journal={16 << 20}", f"block-size={block}")
+                self.write_to_scratch(image)
         os.remove(image.path)
         print("ok: empty file systems and the scratch disk", flush=True)
 
@@ -422,7 +432,7 @@ class Suite:
             assert before.read() == after.read(), "the journal was read unlike the kernel reads it"
         os.remove(killed.path)
 
-    def every_kind(self):
+    def every_kind(self, block):
         model = Model()
         layer = Layer(self.path("kinds.tar"), model)
         acl = struct.pack("<IHHIHHIHHIHHIHHI", 2, 1, 7, 0xffffffff, 2, 6, 1000, 4, 5, 0xffffffff, 0x10, 7,
@@ -434,7 +444,7 @@ class Suite:
         layer.file("suid", b"x", mode=0o6755, uid=1000)
         for i, seconds in enumerate((-2**31, -1, 0, 2**31 - 1, 2**31, 2**32, 2**34 - 2**31 - 1)):
             layer.file(f"time{i}", mtime_ns=seconds * 10**9 + (999_999_999 if seconds >= 0 else 0))
-        for size in (1, 59, 60, 61, 255, 4000, 4095):
+        for size in (1, 59, 60, 61, 255, block - 96, block - 1):
             target = ("x/" * size)[:size]
             layer.add(make_info(f"link{size}", tarfile.SYMTYPE, link=target, mode=0o777))
         for i, (major, minor) in enumerate(((1, 3), (255, 255), (256, 0), (0, 256), (4095, 2**20 - 1))):
@@ -449,13 +459,14 @@ class Suite:
         layer.file("zeros", b"\0" * 1_000_000)
         layer.file("x-inode", b"1", xattrs={"user.a": b"small", "security.x": b""})
         layer.file("x-block", b"2", xattrs={"user.large": b"v" * 300, "trusted.t": b"w" * 77})
-        layer.file("x-both", b"3", xattrs={"user.large": b"v" * 3990, "user.small": b"w" * 40})
+        layer.file("x-both", b"3", xattrs={"user.large": b"v" * (block - 106), "user.small": b"w" * 40})
         layer.add(make_info("x-dir", tarfile.DIRTYPE, mode=0o755, xattrs={"user.d": b"z" * 100}))
         for i in range(2500):
             layer.file(f"shared/{i:04}", b"", xattrs={"user.shared": b"s" * 200})
         layer.close()
-        self.verify("every kind of inode", model, [layer.path],
-                    sample=lambda paths: [p for p in paths if not p.startswith("/shared/") or p.endswith("07")])
+        self.verify(f"every kind of inode, blocks of {block}", model, [layer.path],
+                    sample=lambda paths: [p for p in paths if not p.startswith("/shared/") or p.endswith("07")],
+                    options=[f"block-size={block}"])
         self.acl(acl)
 
     def acl(self, value):
@@ -484,7 +495,9 @@ class Suite:
         for count in (4, 5, 340, 341, 1360, 1361, 6000):
             layer.file(f"extents{count}", (b"x" * 4096 + b"\0" * 4096) * count)
         layer.close()
-        self.verify("extent trees of depth 0, 1 and 2", model, [layer.path])
+        for block in BLOCK_SIZES:
+            self.verify(f"extent trees of depth 0, 1 and 2, blocks of {block}", model, [layer.path],
+                        options=[f"block-size={block}"])
 
     def large_directories(self):
         model = Model()
@@ -498,6 +511,16 @@ class Suite:
         layer.close()
         self.verify("100,000 files and 65,100 directories in one directory each", model, [layer.path],
                     sample=lambda paths: paths[::5000])
+        model = Model()
+        layer = Layer(self.path("large.tar"), model)
+        for i in range(1000):
+            layer.file("two-levels/" + f"{i:05}".ljust(255, "-"))
+        for i in range(50_000):  # more than two levels hold with blocks of 1 KiB
+            layer.file("none/" + f"{i:05}".ljust(255, "-"))
+        layer.close()
+        for block in (1024, 2048):
+            self.verify(f"large directories, blocks of {block}", model, [layer.path],
+                        sample=lambda paths: paths[::5000], options=[f"block-size={block}"])
 
     def layers(self):
         model = Model()
@@ -544,6 +567,7 @@ class Suite:
     def random_tree(self, seed):
         chance = random.Random(seed)
         model, paths, layers = Model(), [], []
+        block = chance.choice(BLOCK_SIZES)
         names = ["a", "b", "lib", "x" * 200, "\u00fc", "e\u0301", "sp ace", "q'uote", "-dash"] + [
             f"n{i}" for i in range(20)]
         for number in range(chance.randint(1, 4)):
@@ -551,20 +575,24 @@ class Suite:
             for _ in range(chance.randint(1, 250)):
                 path = "/".join(chance.choice(names) for _ in range(chance.randint(1, 4)))
                 try:
-                    self.random_entry(chance, layer, path, paths)
+                    self.random_entry(chance, layer, path, paths, block)
                 except ValueError:
                     continue  # a loop, or through a file: the importer refuses it, so it is left out
                 paths.append(path)
             layer.close()
             layers.append(layer.path)
         size = chance.choice([0, 0, 128 << 20, 300 << 20])
+        options = [f"block-size={block}"]
+        if size and chance.random() < 0.5:
+            options.append(f"journal={chance.choice([4, 16, 50]) << 20}")
         try:
-            self.verify(f"random tree, seed {seed}", model, layers, size)
+            self.verify(f"random tree, seed {seed}, {size} bytes, {' '.join(options)}", model, layers, size,
+                        options=options)
         except BaseException:
             print(f"FAILED: random tree, --seed {seed} --trees 1", flush=True)
             raise
 
-    def random_entry(self, chance, layer, path, paths):
+    def random_entry(self, chance, layer, path, paths, block):
         layer.model.locate(path, False)
         fields = {"mode": chance.randrange(0o10000), "uid": chance.choice([0, 1000, 2**31, 2**32 - 2]),
                   "gid": chance.choice([0, 5, 2**32 - 2]),
@@ -573,7 +601,7 @@ class Suite:
         if chance.random() < 0.2:
             # The kernel shows user attributes of files and directories only.
             space = "user" if kind < 0.65 else "trusted"
-            fields["xattrs"] = {f"{space}.{chance.choice('abcdef')}": b"v" * chance.randrange(400)
+            fields["xattrs"] = {f"{space}.{chance.choice('abcdef')}": b"v" * chance.randrange(block // 10)
                                 for _ in range(chance.randint(1, 4))}
         if kind < 0.45:
             content = b"".join(chance.choice([b"\0" * 4096, chance.randbytes(chance.randrange(9000)), b"y" * 4096])
@@ -617,7 +645,8 @@ def main():
         suite = Suite(options.tool, directory, options.seed)
         if not options.only_random:
             suite.empty_sizes()
-            suite.every_kind()
+            for block in BLOCK_SIZES:
+                suite.every_kind(block)
             suite.deep_extents()
             suite.layers()
             suite.reproducible()

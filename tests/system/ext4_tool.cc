@@ -1,13 +1,16 @@
 // What the oracle test and the benchmark drive: makes images with the ext4 library.
 //
-//   ext4_tool empty FILE BYTES [JOURNAL_BYTES]
+//   ext4_tool empty FILE BYTES [OPTION…]
 //   ext4_tool scratch FILE BYTES
 //   ext4_tool export FILE TAR
-//   ext4_tool populate FILE BYTES LAYER…      BYTES 0: as small as possible; layers may be
-//   compressed
+//   ext4_tool populate FILE BYTES [OPTION…] LAYER…      BYTES 0: as small as possible; layers may
+//   be compressed
+//
+// Options are journal=BYTES and block-size=BYTES.
 
 #include <fcntl.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <span>
@@ -41,8 +44,28 @@ Result<std::uint64_t> number(const std::string& text) {
   return fail(ErrorCode::Invalid, "{}: not a number", quote(text));
 }
 
-Result<FormatResult> populate(int fd, std::uint64_t bytes, std::span<const std::string> layers) {
-  Formatter formatter = BH_TRY(Formatter::create(fd, {.size_bytes = bytes}));
+/// Takes the options off the front of `rest`.
+Result<FormatOptions> format_options(std::uint64_t bytes, std::span<const std::string>& rest) {
+  FormatOptions options{.size_bytes = bytes};
+  for (; !rest.empty(); rest = rest.subspan(1)) {
+    const std::size_t equals = rest.front().find('=');
+    const std::string name = rest.front().substr(0, equals);
+    if (equals == std::string::npos || (name != "journal" && name != "block-size")) {
+      break;
+    }
+    const std::uint64_t value = BH_TRY(number(rest.front().substr(equals + 1)));
+    if (name == "journal") {
+      options.journal_bytes = value;
+    } else {
+      options.block_size = static_cast<std::uint32_t>(value);
+    }
+  }
+  return options;
+}
+
+Result<FormatResult> populate(int fd, const FormatOptions& options,
+                              std::span<const std::string> layers) {
+  Formatter formatter = BH_TRY(Formatter::create(fd, options));
   for (const std::string& path : layers) {
     const os::UniqueFd layer = BH_TRY(os::open_file(path, O_RDONLY));
     archive::FdReader file(layer.get());
@@ -78,11 +101,12 @@ Result<FormatResult> run(std::span<const std::string> arguments) {
   if (arguments[0] == "scratch") {
     return format_scratch(file.get(), bytes);
   }
+  std::span<const std::string> rest = arguments.subspan(3);
+  const FormatOptions options = BH_TRY(format_options(bytes, rest));
   if (arguments[0] == "empty") {
-    const std::uint64_t journal = arguments.size() > 3 ? BH_TRY(number(arguments[3])) : 0;
-    return format_empty(file.get(), {.size_bytes = bytes, .journal_bytes = journal});
+    return format_empty(file.get(), options);
   }
-  return populate(file.get(), bytes, arguments.subspan(3));
+  return populate(file.get(), options, rest);
 }
 
 }  // namespace

@@ -69,6 +69,9 @@ class CommandLine {
     command->add_option("--uuid", create.uuid,
                         "without it one made from the content: the same tree, the same bytes");
     command->add_option("--journal", create.journal, "its size, such as 16m; without it none");
+    command->add_option(
+        "--block-size", create.block_size,
+        "1k, 2k or 4k, which is the default; small ones waste less behind small files");
     command->add_flag("-f,--force", create.force, "replace FILE");
     set_command(command, [](const Options& options) { return disk_cli::create(options.create); });
   }

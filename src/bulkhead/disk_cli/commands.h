@@ -17,9 +17,10 @@ struct CreateOptions {
   std::string size;  ///< empty: as small as its content allows
   std::string from;  ///< a tar stream in any compression, "-" for standard input; empty: nothing
   std::string label;
-  std::string uuid;     ///< empty: made from the content
-  std::string journal;  ///< its size; empty: none
-  bool force = false;   ///< over what is there
+  std::string uuid;        ///< empty: made from the content
+  std::string journal;     ///< its size; empty: none
+  std::string block_size;  ///< empty: 4096
+  bool force = false;      ///< over what is there
 };
 
 /// Makes an image beside its name and renames it when it is whole.

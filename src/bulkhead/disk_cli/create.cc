@@ -93,6 +93,14 @@ Result<ext4::FormatOptions> format_options(const CreateOptions& options) {
     }
     format.journal_bytes = BH_TRY(parse_size(options.journal));
   }
+  if (!options.block_size.empty()) {
+    const std::uint64_t bytes = BH_TRY(parse_size(options.block_size));
+    if (bytes != 1024 && bytes != 2048 && bytes != 4096) {
+      return fail(ErrorCode::Invalid, "disk create: --block-size {}: give 1k, 2k or 4k",
+                  quote(options.block_size));
+    }
+    format.block_size = static_cast<std::uint32_t>(bytes);
+  }
   if (!options.uuid.empty()) {
     format.uuid = BH_TRY(parse_uuid(options.uuid));
   }

@@ -65,9 +65,15 @@ TEST_F(DiskCliTest, MakesADiskThatItReads) {
   EXPECT_THAT(run({"cat", disk.c_str(), "absent"}), IsError(ErrorCode::NotFound));
   EXPECT_THAT(run({"create", "--size", "8m", disk.c_str()}), IsError(ErrorCode::AlreadyExists));
   EXPECT_THAT(run({"create", "--size", "8m", "--force", disk.c_str()}), IsOk());
+  ASSERT_THAT(run({"create", "--size", "8m", "--block-size", "1k", "--force", disk.c_str()}),
+              IsOk());
+  EXPECT_THAT(run({"check", disk.c_str()}), IsOk());
+  EXPECT_THAT(run({"create", "--block-size", "3k", path("other").c_str()}),
+              IsError(ErrorCode::Invalid));
   auto opened = Disk::open(disk);
   ASSERT_THAT(opened, IsOk());
   EXPECT_EQ(opened->image().layout().label, "");
+  EXPECT_EQ(opened->image().layout().block_size, 1024U);
 }
 
 TEST_F(DiskCliTest, TakesATarAndGivesFilesBack) {

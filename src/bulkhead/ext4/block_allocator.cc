@@ -6,13 +6,30 @@
 
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
+#include "bulkhead/ext4/geometry.h"
 
 namespace bulkhead::ext4 {
 
+/// Moves the cursor out of a group's metadata and returns where the next begins.
+std::uint64_t BlockAllocator::skip_metadata() {
+  if (!geometry_) {
+    return limit_;
+  }
+  while (cursor_ < limit_) {
+    const std::uint32_t group = geometry_->group_of(cursor_);
+    cursor_ = std::max(cursor_, geometry_->group_start(group) + geometry_->taken_in_group(group));
+    if (const std::uint64_t next = geometry_->group_start(group + 1); cursor_ < next) {
+      return std::min(next, limit_);
+    }
+  }
+  return limit_;
+}
+
 Result<BlockRun> BlockAllocator::allocate(std::uint32_t wanted) {
-  if (cursor_ < limit_) {
+  const std::uint64_t run_limit = skip_metadata();
+  if (cursor_ < run_limit) {
     const BlockRun run{
-        cursor_, static_cast<std::uint32_t>(std::min<std::uint64_t>(wanted, limit_ - cursor_))};
+        cursor_, static_cast<std::uint32_t>(std::min<std::uint64_t>(wanted, run_limit - cursor_))};
     cursor_ = run.end();
     return run;
   }
@@ -27,7 +44,6 @@ Result<BlockRun> BlockAllocator::allocate(std::uint32_t wanted) {
   if (rest > 0) {
     holes_.emplace(run.end(), rest);
   }
-  free_below_end_ -= run.count;
   return run;
 }
 
@@ -44,7 +60,6 @@ void BlockAllocator::free(const BlockRun& run) {
   if (run.count == 0) {
     return;
   }
-  free_below_end_ += run.count;
   auto hole = holes_.emplace(run.start, run.count).first;
   if (const auto after = std::next(hole); after != holes_.end() && run.end() == after->first) {
     hole->second += after->second;
@@ -59,7 +74,6 @@ void BlockAllocator::free(const BlockRun& run) {
   }
   if (freed_ == Freed::Reuse && hole->first + hole->second == cursor_) {
     cursor_ = hole->first;
-    free_below_end_ -= hole->second;
     holes_.erase(hole);
   }
 }

@@ -2,9 +2,10 @@
 
 #include <cstdint>
 #include <map>
-#include <vector>
+#include <optional>
 
 #include "bulkhead/base/result.h"
+#include "bulkhead/ext4/geometry.h"
 
 namespace bulkhead::ext4 {
 
@@ -32,6 +33,10 @@ class BlockAllocator {
   BlockAllocator(std::uint64_t first, std::uint64_t limit, Freed freed = Freed::Reuse)
       : cursor_(first), limit_(limit), freed_(freed) {}
 
+  /// All blocks of a file system but those that its metadata takes in its groups.
+  explicit BlockAllocator(const Geometry& geometry)
+      : cursor_(geometry.group_start(0)), limit_(geometry.blocks), geometry_(geometry) {}
+
   /// A run of 1 to `wanted` blocks. `wanted` is at least 1.
   /// Errors: NoSpace.
   Result<BlockRun> allocate(std::uint32_t wanted);
@@ -49,13 +54,13 @@ class BlockAllocator {
   /// Free runs below end(): start and number of blocks.
   [[nodiscard]] const std::map<std::uint64_t, std::uint64_t>& holes() const { return holes_; }
 
-  [[nodiscard]] std::uint64_t free_below_end() const { return free_below_end_; }
-
  private:
+  std::uint64_t skip_metadata();
+
   std::uint64_t cursor_;
   std::uint64_t limit_;
-  Freed freed_;
-  std::uint64_t free_below_end_ = 0;
+  Freed freed_ = Freed::Reuse;
+  std::optional<Geometry> geometry_;
   std::map<std::uint64_t, std::uint64_t> holes_;
 };
 

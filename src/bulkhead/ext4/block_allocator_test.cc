@@ -1,8 +1,11 @@
 #include "bulkhead/ext4/block_allocator.h"
 
+#include <cstdint>
+
 #include <gtest/gtest.h>
 
 #include "bulkhead/base/testing.h"
+#include "bulkhead/ext4/geometry.h"
 
 namespace bulkhead::ext4 {
 namespace {
@@ -19,11 +22,9 @@ TEST(BlockAllocator, UsesFreedBlocksOnlyWhenTheEndIsReached) {
   ASSERT_THAT(allocator.allocate(10), IsOk());
   allocator.free({2, 3});
   EXPECT_THAT(allocator.allocate(10), IsOkAnd(BlockRun{10, 10}));
-  EXPECT_EQ(allocator.free_below_end(), 3U);
   EXPECT_THAT(allocator.allocate(2), IsOkAnd(BlockRun{2, 2}));
   EXPECT_THAT(allocator.allocate(2), IsOkAnd(BlockRun{4, 1}));
   EXPECT_THAT(allocator.allocate(1), IsError(ErrorCode::NoSpace));
-  EXPECT_EQ(allocator.free_below_end(), 0U);
 }
 
 TEST(BlockAllocator, JoinsNeighbouringHolesAndGivesTheLastBackToTheEnd) {
@@ -39,7 +40,19 @@ TEST(BlockAllocator, JoinsNeighbouringHolesAndGivesTheLastBackToTheEnd) {
   allocator.free({25, 15});
   EXPECT_EQ(allocator.end(), 10U);
   EXPECT_TRUE(allocator.holes().empty());
-  EXPECT_EQ(allocator.free_below_end(), 0U);
+}
+
+TEST(BlockAllocator, LeavesOutTheMetadataOfGroups) {
+  const auto geometry = fixed_geometry({.size_bytes = std::uint64_t{256} << 20U});
+  ASSERT_THAT(geometry, IsOk());
+  BlockAllocator allocator(*geometry);
+  const std::uint32_t first = geometry->taken_in_group(0);
+  EXPECT_THAT(allocator.allocate(UINT32_MAX), IsOkAnd(BlockRun{first, 32768 - first}));
+  const std::uint32_t second = geometry->taken_in_group(1);
+  EXPECT_THAT(allocator.allocate(UINT32_MAX), IsOkAnd(BlockRun{32768 + second, 32768 - second}));
+  EXPECT_THAT(allocator.allocate(1), IsError(ErrorCode::NoSpace));
+  allocator.free({32768 + second, 32768 - second});
+  EXPECT_THAT(allocator.allocate(1), IsOkAnd(BlockRun{32768 + second, 1}));
 }
 
 TEST(BlockAllocator, LeavesWhatIsKeptAlone) {
@@ -47,7 +60,6 @@ TEST(BlockAllocator, LeavesWhatIsKeptAlone) {
   ASSERT_THAT(allocator.allocate(10), IsOk());
   allocator.free({5, 5});
   EXPECT_EQ(allocator.end(), 10U);
-  EXPECT_EQ(allocator.free_below_end(), 5U);
   EXPECT_THAT(allocator.allocate(20), IsOkAnd(BlockRun{10, 10}));
   EXPECT_THAT(allocator.allocate(1), IsError(ErrorCode::NoSpace));
 }

@@ -6,7 +6,6 @@
 
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/result.h"
-#include "bulkhead/ext4/on_disk.h"
 #include "bulkhead/os/copy_range.h"
 
 namespace bulkhead::ext4 {
@@ -18,14 +17,15 @@ constexpr std::size_t kDirectBytes = std::size_t{64} << 10U;
 
 }  // namespace
 
-Result<> BlockWriter::write(std::uint64_t offset, Bytes data) {
+Result<> BlockWriter::write(std::uint64_t block, Bytes data) {
   if (data.empty()) {
     return {};
   }
+  const std::uint64_t offset = block * block_size_;
   if (offset != buffer_offset_ + buffer_.size() || buffer_.size() + data.size() > kBufferBytes) {
     BH_TRY(flush_buffer());
   }
-  if (buffer_.empty() && data.size() >= kDirectBytes && data.size() % kBlockSize == 0) {
+  if (buffer_.empty() && data.size() >= kDirectBytes && data.size() % block_size_ == 0) {
     return device_->write(offset, data);
   }
   if (buffer_.empty()) {
@@ -33,11 +33,12 @@ Result<> BlockWriter::write(std::uint64_t offset, Bytes data) {
     buffer_offset_ = offset;
   }
   buffer_.insert(buffer_.end(), data.begin(), data.end());
-  buffer_.resize((buffer_.size() + kBlockSize - 1) / kBlockSize * kBlockSize);
+  buffer_.resize((buffer_.size() + block_size_ - 1) / block_size_ * block_size_);
   return {};
 }
 
-Result<> BlockWriter::copy(std::uint64_t offset, const os::FileRange& from) {
+Result<> BlockWriter::copy(std::uint64_t block, const os::FileRange& from) {
+  const std::uint64_t offset = block * block_size_;
   const bool continues = from.fd == copy_.fd && from.offset == copy_.offset + copy_.length &&
                          offset == copy_offset_ + copy_.length;
   if (!continues) {
@@ -62,11 +63,6 @@ Result<> BlockWriter::flush_buffer() {
     buffer_.clear();
   }
   return {};
-}
-
-Result<> BlockWriter::discard(std::uint64_t offset, std::uint64_t length) {
-  BH_TRY(flush());
-  return device_->discard(offset, length);
 }
 
 }  // namespace bulkhead::ext4

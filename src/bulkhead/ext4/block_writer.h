@@ -15,24 +15,25 @@ namespace bulkhead::ext4 {
 /// flushed between.
 class BlockWriter {
  public:
-  explicit BlockWriter(Device& device) : device_(&device) {}
+  BlockWriter(Device& device, std::uint32_t block_size)
+      : device_(&device), block_size_(block_size) {}
 
-  /// `offset` is a multiple of the block size; a short last block reads as zeros behind its data.
-  Result<> write(std::uint64_t offset, Bytes data);
+  [[nodiscard]] std::uint32_t block_size() const { return block_size_; }
+
+  /// From the beginning of `block` on; a short last block reads as zeros behind its data.
+  Result<> write(std::uint64_t block, Bytes data);
 
   /// The same with blocks of another file, which must stay open until flush().
-  Result<> copy(std::uint64_t offset, const os::FileRange& from);
+  Result<> copy(std::uint64_t block, const os::FileRange& from);
 
   Result<> flush();
-
-  /// Forgets nothing: flushes, then makes the range zeros on the device.
-  Result<> discard(std::uint64_t offset, std::uint64_t length);
 
  private:
   Result<> flush_buffer();
   Result<> flush_copy();
 
   Device* device_;
+  std::uint32_t block_size_;
   std::vector<std::byte> buffer_;
   std::uint64_t buffer_offset_ = 0;
   os::FileRange copy_;

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <vector>
 
 #include "bulkhead/base/bytes.h"
@@ -62,8 +63,19 @@ Result<> MemoryDevice::copy(std::uint64_t offset, const os::FileRange& from) {
 }
 
 Result<> MemoryDevice::discard(std::uint64_t offset, std::uint64_t length) {
-  // Whole pages only: the formatter discards blocks.
-  pages_.erase(pages_.lower_bound(offset / kPage), pages_.lower_bound((offset + length) / kPage));
+  const std::uint64_t end = offset + length;
+  for (auto page = pages_.lower_bound(offset / kPage);
+       page != pages_.end() && page->first * kPage < end;) {
+    const std::uint64_t start = page->first * kPage;
+    if (start >= offset && start + kPage <= end) {
+      page = pages_.erase(page);
+      continue;
+    }
+    const auto from = static_cast<std::size_t>(std::max(offset, start) - start);
+    const auto to = static_cast<std::size_t>(std::min(end, start + kPage) - start);
+    std::ranges::fill(std::span(page->second).subspan(from, to - from), std::byte{0});
+    ++page;
+  }
   return {};
 }
 

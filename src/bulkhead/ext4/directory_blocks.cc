@@ -1,6 +1,6 @@
 #include "bulkhead/ext4/directory_blocks.h"
 
-#include <array>
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -18,7 +18,7 @@
 namespace bulkhead::ext4 {
 Result<> DirectoryBlocks::add(std::string_view name, std::uint32_t inode, std::uint8_t type) {
   const std::size_t size = entry_size(name);
-  if (used_ + size > kRoom) {
+  if (used_ + size > room(block_size())) {
     BH_TRY(close_block());
   }
   DirectoryEntryHead head;
@@ -37,29 +37,30 @@ Result<> DirectoryBlocks::finish() { return used_ > 0 ? close_block() : Result<>
 
 Result<> DirectoryBlocks::close_block() {
   // The last entry reaches to the tail.
-  const le16 rest = static_cast<std::uint16_t>(kRoom - last_);
+  const std::size_t tail_at = room(block_size());
+  const le16 rest = static_cast<std::uint16_t>(tail_at - last_);
   std::memcpy(content_.data() + last_ + offsetof(DirectoryEntryHead, record_length), &rest,
               sizeof rest);
   DirectoryTail tail{};
   tail.record_length = static_cast<std::uint16_t>(sizeof tail);
   tail.file_type = kTypeChecksum;
-  tail.checksum = crc32c(seed_, std::span(content_).first(kRoom));
-  std::memcpy(content_.data() + kRoom, &tail, sizeof tail);
+  tail.checksum = crc32c(seed_, std::span(content_).first(tail_at));
+  std::memcpy(content_.data() + tail_at, &tail, sizeof tail);
   BH_TRY(write(content_));
-  content_.fill(std::byte{0});
+  std::ranges::fill(content_, std::byte{0});
   used_ = 0;
   last_ = 0;
   return {};
 }
 
-Result<> DirectoryBlocks::add_raw(const std::array<std::byte, kBlockSize>& block) {
+Result<> DirectoryBlocks::add_raw(Bytes block) {
   BH_CHECK(used_ == 0);
   return write(block);
 }
 
-Result<> DirectoryBlocks::write(const std::array<std::byte, kBlockSize>& block) {
+Result<> DirectoryBlocks::write(Bytes block) {
   const BlockRun run = BH_TRY(allocator_.allocate(1));
-  BH_TRY(writer_.write(run.start * kBlockSize, block));
+  BH_TRY(writer_.write(run.start, block));
   append_extent(extents_, {.logical = blocks_, .count = 1, .start = run.start});
   ++blocks_;
   return {};

@@ -97,11 +97,13 @@ static_assert(sizeof(RootInfo) == 8 && alignof(RootInfo) == 1);
 
 constexpr std::size_t kDotSize = 12;  // of "." and of ".." with its name
 static_assert(kRootEntriesAt == 2 * kDotSize + sizeof(RootInfo));
-constexpr std::size_t kTailAt = kBlockSize - sizeof(IndexTail);
-constexpr std::size_t kRootLimit = (kTailAt - kRootEntriesAt) / sizeof(IndexEntry);
-constexpr std::size_t kNodeLimit = (kTailAt - kNodeEntriesAt) / sizeof(IndexEntry);
 
-using Block = std::array<std::byte, kBlockSize>;
+using Block = std::vector<std::byte>;
+
+/// So many entries has an index block in which they begin at `at`.
+std::size_t limit_of(std::size_t block_size, std::size_t at) {
+  return (block_size - sizeof(IndexTail) - at) / sizeof(IndexEntry);
+}
 
 template <class T>
 void put(Block& block, std::size_t at, const T& object) {
@@ -109,21 +111,21 @@ void put(Block& block, std::size_t at, const T& object) {
 }
 
 /// Entries from `at` on, with counts and checksum.
-void put_entries(Block& block, std::size_t at, std::size_t limit,
-                 std::span<const IndexEntry> entries, std::uint32_t seed) {
+void put_entries(Block& block, std::size_t at, std::span<const IndexEntry> entries,
+                 std::uint32_t seed) {
   std::memcpy(block.data() + at, entries.data(), entries.size_bytes());
   put(block, at,
-      CountAndLimit{.limit = static_cast<std::uint16_t>(limit),
+      CountAndLimit{.limit = static_cast<std::uint16_t>(limit_of(block.size(), at)),
                     .count = static_cast<std::uint16_t>(entries.size())});
   IndexTail tail;
   tail.checksum = crc32c(crc32c(seed, std::span(block).first(at + entries.size_bytes())),
                          object_bytes(std::as_const(tail)));
-  put(block, kTailAt, tail);
+  put(block, block.size() - sizeof tail, tail);
 }
 
 Block root_block(std::uint32_t self, std::uint32_t parent, std::uint8_t levels,
-                 std::span<const IndexEntry> entries, std::uint32_t seed) {
-  Block block{};
+                 std::span<const IndexEntry> entries, const DirectoryBlocks& blocks) {
+  Block block(blocks.block_size());
   DirectoryEntryHead head;
   head.inode = self;
   head.record_length = static_cast<std::uint16_t>(kDotSize);
@@ -132,34 +134,34 @@ Block root_block(std::uint32_t self, std::uint32_t parent, std::uint8_t levels,
   put(block, 0, head);
   block[sizeof head] = std::byte{'.'};
   head.inode = parent;
-  head.record_length = static_cast<std::uint16_t>(kBlockSize - kDotSize);
+  head.record_length = static_cast<std::uint16_t>(block.size() - kDotSize);
   head.name_length = 2;
   put(block, kDotSize, head);
   block[kDotSize + sizeof head] = std::byte{'.'};
   block[kDotSize + sizeof head + 1] = std::byte{'.'};
   put(block, 2 * kDotSize,
       RootInfo{.hash_version = 1, .info_length = sizeof(RootInfo), .levels = levels});
-  put_entries(block, kRootEntriesAt, kRootLimit, entries, seed);
+  put_entries(block, kRootEntriesAt, entries, blocks.seed());
   return block;
 }
 
-Block node_block(std::span<const IndexEntry> entries, std::uint32_t seed) {
-  Block block{};
+Block node_block(std::span<const IndexEntry> entries, const DirectoryBlocks& blocks) {
+  Block block(blocks.block_size());
   DirectoryEntryHead head{};
-  head.record_length = static_cast<std::uint16_t>(kBlockSize);
+  head.record_length = static_cast<std::uint16_t>(block.size());
   put(block, 0, head);
-  put_entries(block, kNodeEntriesAt, kNodeLimit, entries, seed);
+  put_entries(block, kNodeEntriesAt, entries, blocks.seed());
   return block;
 }
 
 /// For each leaf, the position of its first entry: as DirectoryBlocks will cut them.
 std::vector<std::size_t> leaf_starts(std::span<const HashedEntry> order,
-                                     std::span<const NamedInode> entries) {
+                                     std::span<const NamedInode> entries, std::size_t block_size) {
   std::vector<std::size_t> starts{0};
   std::size_t used = 0;
   for (std::size_t i = 0; i < order.size(); ++i) {
     const std::size_t size = DirectoryBlocks::entry_size(entries[order[i].position].name);
-    if (used + size > DirectoryBlocks::kRoom) {
+    if (used + size > DirectoryBlocks::room(block_size)) {
       starts.push_back(i);
       used = 0;
     }
@@ -199,10 +201,12 @@ Result<bool> write_indexed(std::uint32_t self, std::uint32_t parent,
   std::ranges::sort(order, [](const HashedEntry& a, const HashedEntry& b) {
     return std::pair(a.hash, a.position) < std::pair(b.hash, b.position);
   });
-  const std::vector<std::size_t> starts = leaf_starts(order, entries);
+  const std::size_t root_limit = limit_of(blocks.block_size(), kRootEntriesAt);
+  const std::size_t node_limit = limit_of(blocks.block_size(), kNodeEntriesAt);
+  const std::vector<std::size_t> starts = leaf_starts(order, entries, blocks.block_size());
   const std::size_t nodes =
-      starts.size() <= kRootLimit ? 0 : (starts.size() + kNodeLimit - 1) / kNodeLimit;
-  if (nodes > kRootLimit) {
+      starts.size() <= root_limit ? 0 : (starts.size() + node_limit - 1) / node_limit;
+  if (nodes > root_limit) {
     return false;
   }
   std::vector<IndexEntry> leaves;
@@ -216,17 +220,17 @@ Result<bool> write_indexed(std::uint32_t self, std::uint32_t parent,
         {.hash = hash, .block = static_cast<std::uint32_t>(1 + nodes + leaves.size())});
   }
   if (nodes == 0) {
-    BH_TRY(blocks.add_raw(root_block(self, parent, 0, leaves, blocks.seed())));
+    BH_TRY(blocks.add_raw(root_block(self, parent, 0, leaves, blocks)));
   } else {
     std::vector<IndexEntry> tops;
-    for (std::size_t at = 0; at < leaves.size(); at += kNodeLimit) {
+    for (std::size_t at = 0; at < leaves.size(); at += node_limit) {
       tops.push_back(
           {.hash = leaves[at].hash, .block = static_cast<std::uint32_t>(1 + tops.size())});
     }
-    BH_TRY(blocks.add_raw(root_block(self, parent, 1, tops, blocks.seed())));
-    for (std::size_t at = 0; at < leaves.size(); at += kNodeLimit) {
-      const auto here = std::span(leaves).subspan(at, std::min(kNodeLimit, leaves.size() - at));
-      BH_TRY(blocks.add_raw(node_block(here, blocks.seed())));
+    BH_TRY(blocks.add_raw(root_block(self, parent, 1, tops, blocks)));
+    for (std::size_t at = 0; at < leaves.size(); at += node_limit) {
+      const auto here = std::span(leaves).subspan(at, std::min(node_limit, leaves.size() - at));
+      BH_TRY(blocks.add_raw(node_block(here, blocks)));
     }
   }
   for (const HashedEntry& hashed : order) {

@@ -18,6 +18,8 @@
 namespace bulkhead::ext4 {
 namespace {
 
+constexpr std::uint32_t kBlockSize = 4096;
+
 HashSeed counting_seed() {
   HashSeed seed{};
   for (std::size_t i = 0; i < seed.size(); ++i) {
@@ -47,7 +49,7 @@ std::uint32_t blocks_of(std::size_t count, std::size_t name_size) {
     entries.push_back({.name = name, .inode = 12, .type = kTypeFile});
   }
   MemoryDevice device;
-  BlockWriter writer(device);
+  BlockWriter writer(device, kBlockSize);
   BlockAllocator allocator(1, 1'000'000);
   DirectoryBlocks blocks(0, allocator, writer);
   EXPECT_THAT(write_indexed(2, 2, entries, counting_seed(), blocks), IsOkAnd(true));

@@ -69,16 +69,16 @@ Result<std::vector<Record>> write_level(std::span<const Record> records, std::ui
                                         std::uint32_t seed, BlockAllocator& allocator,
                                         BlockWriter& writer) {
   std::vector<Record> above;
-  for (; !records.empty();
-       records = records.subspan(std::min<std::size_t>(records.size(), kExtentsInBlock))) {
-    const auto here = records.first(std::min<std::size_t>(records.size(), kExtentsInBlock));
-    std::array<std::byte, kBlockSize> content{};
-    fill_node(content, here, kExtentsInBlock, depth);
-    constexpr std::size_t kTail = sizeof(ExtentHeader) + std::size_t{kExtentsInBlock} * 12;
-    const le32 checksum = crc32c(seed, std::span(content).first(kTail));
-    std::memcpy(content.data() + kTail, &checksum, sizeof checksum);
+  const std::size_t most = (writer.block_size() - sizeof(ExtentHeader)) / sizeof(Record);
+  const std::size_t tail = sizeof(ExtentHeader) + most * sizeof(Record);
+  for (; !records.empty(); records = records.subspan(std::min(records.size(), most))) {
+    const auto here = records.first(std::min(records.size(), most));
+    std::vector<std::byte> content(writer.block_size());
+    fill_node(content, here, static_cast<std::uint16_t>(most), depth);
+    const le32 checksum = crc32c(seed, std::span(content).first(tail));
+    std::memcpy(content.data() + tail, &checksum, sizeof checksum);
     const std::uint64_t block = BH_TRY(allocator.allocate(1)).start;
-    BH_TRY(writer.write(block * kBlockSize, content));
+    BH_TRY(writer.write(block, content));
     ExtentIndex index;
     std::memcpy(&index.block, here.front().data(), sizeof index.block);
     index.leaf_lo = static_cast<std::uint32_t>(block);
@@ -112,7 +112,7 @@ Result<ExtentTree> write_extent_tree(std::span<const Extent> extents, std::uint3
     records = std::move(above);
     ++depth;
   }
-  // The format allows five levels; 340^5 extents are more than a file has blocks.
+  // The format allows five levels; 84^5 extents are more than a file has blocks.
   BH_CHECK(depth <= 5);
   fill_node(tree.root, records, kExtentsInInode, depth);
   return tree;

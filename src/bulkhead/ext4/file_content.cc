@@ -12,7 +12,6 @@
 #include "bulkhead/ext4/block_allocator.h"
 #include "bulkhead/ext4/block_writer.h"
 #include "bulkhead/ext4/extents.h"
-#include "bulkhead/ext4/on_disk.h"
 #include "bulkhead/ext4/tree.h"
 #include "bulkhead/os/copy_range.h"
 
@@ -27,14 +26,15 @@ bool is_zero(Bytes data) {
                           std::memcmp(data.data(), data.data() + 1, data.size() - 1) == 0);
 }
 
-Result<> check_blocks(std::uint64_t blocks) {
+}  // namespace
+
+Result<> FileContent::check_blocks(std::uint64_t blocks) const {
   if (blocks > kMostBlocks) {
-    return fail(ErrorCode::Invalid, "a file of more than 16 TiB");
+    return fail(ErrorCode::Invalid, "a file of more than {} blocks of {} bytes", kMostBlocks,
+                block_size());
   }
   return {};
 }
-
-}  // namespace
 
 void FileContent::start() {
   block_ = 0;
@@ -54,16 +54,16 @@ Result<> FileContent::check_open() const {
 Result<> FileContent::append(Bytes data, BlockAllocator& allocator, BlockWriter& writer) {
   BH_TRY(check_open());
   if (partial_size_ > 0) {
-    const std::size_t take = std::min(data.size(), kBlockSize - partial_size_);
+    const std::size_t take = std::min(data.size(), block_size() - partial_size_);
     std::ranges::copy(data.first(take), std::span(partial_).subspan(partial_size_).begin());
     partial_size_ += take;
     data = data.subspan(take);
-    if (partial_size_ < kBlockSize) {
+    if (partial_size_ < block_size()) {
       return {};
     }
     BH_TRY(write_partial(allocator, writer));
   }
-  const std::size_t whole = data.size() / kBlockSize * kBlockSize;
+  const std::size_t whole = data.size() / block_size() * block_size();
   BH_TRY(write_blocks(data.first(whole), allocator, writer));
   const Bytes rest = data.subspan(whole);
   std::ranges::copy(rest, partial_.begin());
@@ -76,18 +76,18 @@ Result<> FileContent::append_hole(std::uint64_t length, BlockAllocator& allocato
   BH_TRY(check_open());
   if (partial_size_ > 0) {
     const auto take =
-        static_cast<std::size_t>(std::min<std::uint64_t>(length, kBlockSize - partial_size_));
+        static_cast<std::size_t>(std::min<std::uint64_t>(length, block_size() - partial_size_));
     std::fill_n(partial_.begin() + static_cast<std::ptrdiff_t>(partial_size_), take, std::byte{0});
     partial_size_ += take;
     length -= take;
-    if (partial_size_ < kBlockSize) {
+    if (partial_size_ < block_size()) {
       return {};
     }
     BH_TRY(write_partial(allocator, writer));
   }
-  BH_TRY(check_blocks(block_ + length / kBlockSize));
-  block_ += length / kBlockSize;
-  partial_size_ = static_cast<std::size_t>(length % kBlockSize);
+  BH_TRY(check_blocks(block_ + length / block_size()));
+  block_ += length / block_size();
+  partial_size_ = static_cast<std::size_t>(length % block_size());
   std::fill_n(partial_.begin(), partial_size_, std::byte{0});
   return {};
 }
@@ -99,15 +99,15 @@ Result<> FileContent::append_copy(const os::FileRange& from, BlockAllocator& all
     return fail(ErrorCode::FailedPrecondition, "append: blocks in the middle of a block");
   }
   std::uint64_t offset = from.offset;
-  std::uint64_t blocks = from.length / kBlockSize;
-  if (const auto rest = static_cast<std::size_t>(from.length % kBlockSize); rest > 0) {
+  std::uint64_t blocks = from.length / block_size();
+  if (const auto rest = static_cast<std::size_t>(from.length % block_size()); rest > 0) {
     ++blocks;
-    padding_ = kBlockSize - rest;
+    padding_ = block_size() - rest;
   }
   while (blocks > 0) {
     const BlockRun run = BH_TRY(extend(blocks, allocator));
-    const std::uint64_t bytes = std::uint64_t{run.count} * kBlockSize;
-    BH_TRY(writer.copy(run.start * kBlockSize, {.fd = from.fd, .offset = offset, .length = bytes}));
+    const std::uint64_t bytes = std::uint64_t{run.count} * block_size();
+    BH_TRY(writer.copy(run.start, {.fd = from.fd, .offset = offset, .length = bytes}));
     offset += bytes;
     blocks -= run.count;
   }
@@ -115,7 +115,7 @@ Result<> FileContent::append_copy(const os::FileRange& from, BlockAllocator& all
 }
 
 Result<> FileContent::finish(Node& node, BlockAllocator& allocator, BlockWriter& writer) {
-  const std::uint64_t size = block_ * kBlockSize + partial_size_ - padding_;
+  const std::uint64_t size = block_ * block_size() + partial_size_ - padding_;
   if (partial_size_ > 0) {
     BH_TRY(write_partial(allocator, writer));
   }
@@ -140,14 +140,14 @@ Result<> FileContent::write_partial(BlockAllocator& allocator, BlockWriter& writ
 Result<> FileContent::write_blocks(Bytes data, BlockAllocator& allocator, BlockWriter& writer) {
   while (!data.empty()) {
     std::size_t size = 0;
-    while (size < data.size() && !is_zero(data.subspan(size, kBlockSize))) {
-      size += kBlockSize;
+    while (size < data.size() && !is_zero(data.subspan(size, block_size()))) {
+      size += block_size();
     }
     BH_TRY(write_run(data.first(size), allocator, writer));
     data = data.subspan(size);
-    while (!data.empty() && is_zero(data.first(kBlockSize))) {
+    while (!data.empty() && is_zero(data.first(block_size()))) {
       BH_TRY(check_blocks(++block_));
-      data = data.subspan(kBlockSize);
+      data = data.subspan(block_size());
     }
   }
   return {};
@@ -168,9 +168,9 @@ Result<BlockRun> FileContent::extend(std::uint64_t blocks, BlockAllocator& alloc
 
 Result<> FileContent::write_run(Bytes data, BlockAllocator& allocator, BlockWriter& writer) {
   while (!data.empty()) {
-    const BlockRun run = BH_TRY(extend(data.size() / kBlockSize, allocator));
-    const std::size_t bytes = std::size_t{run.count} * kBlockSize;
-    BH_TRY(writer.write(run.start * kBlockSize, data.first(bytes)));
+    const BlockRun run = BH_TRY(extend(data.size() / block_size(), allocator));
+    const std::size_t bytes = std::size_t{run.count} * block_size();
+    BH_TRY(writer.write(run.start, data.first(bytes)));
     data = data.subspan(bytes);
   }
   return {};

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -10,7 +9,6 @@
 #include "bulkhead/base/result.h"
 #include "bulkhead/ext4/block_allocator.h"
 #include "bulkhead/ext4/block_writer.h"
-#include "bulkhead/ext4/on_disk.h"
 #include "bulkhead/ext4/tree.h"
 #include "bulkhead/os/copy_range.h"
 
@@ -19,6 +17,8 @@ namespace bulkhead::ext4 {
 /// The content of the one file that is being written: cut into blocks, blocks of zeros left out.
 class FileContent {
  public:
+  explicit FileContent(std::uint32_t block_size) : partial_(block_size) {}
+
   void start();
 
   Result<> append(Bytes data, BlockAllocator& allocator, BlockWriter& writer);
@@ -36,6 +36,9 @@ class FileContent {
   [[nodiscard]] std::span<const Extent> extents() const { return extents_; }
 
  private:
+  [[nodiscard]] std::size_t block_size() const { return partial_.size(); }
+
+  [[nodiscard]] Result<> check_blocks(std::uint64_t blocks) const;
   [[nodiscard]] Result<> check_open() const;
   Result<BlockRun> extend(std::uint64_t blocks, BlockAllocator& allocator);
   Result<> write_partial(BlockAllocator& allocator, BlockWriter& writer);
@@ -43,7 +46,7 @@ class FileContent {
   Result<> write_run(Bytes data, BlockAllocator& allocator, BlockWriter& writer);
 
   std::uint64_t block_ = 0;  ///< that comes next
-  std::array<std::byte, kBlockSize> partial_{};
+  std::vector<std::byte> partial_;
   std::size_t partial_size_ = 0;
   std::size_t padding_ = 0;  ///< at the end of the last block, after append_copy()
   std::vector<Extent> extents_;

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/check.h"
@@ -22,6 +23,7 @@
 #include "bulkhead/ext4/block_allocator.h"
 #include "bulkhead/ext4/block_writer.h"
 #include "bulkhead/ext4/device.h"
+#include "bulkhead/ext4/extents.h"
 #include "bulkhead/ext4/file_content.h"
 #include "bulkhead/ext4/geometry.h"
 #include "bulkhead/ext4/image_finisher.h"
@@ -34,13 +36,12 @@ namespace bulkhead::ext4 {
 namespace {
 
 constexpr std::size_t kMaxLabelBytes = 16;
-constexpr std::size_t kMaxTargetBytes = 4095;
 constexpr std::size_t kFastSymlinkBytes = 60;
 constexpr std::uint32_t kMaxMajor = 1U << 12U;
 constexpr std::uint32_t kMaxMinor = 1U << 20U;
 constexpr std::uint16_t kMaxLayers = 0xffff;
-constexpr std::uint64_t kLeastJournalBlocks = 1024;  // the kernel's
-constexpr std::uint64_t kMostJournalBlocks = std::uint64_t{4} * kMaxExtentBlocks;
+constexpr std::uint64_t kLeastJournalBlocks = 1024;       // the kernel's
+constexpr std::uint64_t kMostJournalBlocks = 10'240'000;  // mke2fs's
 constexpr std::uint64_t kScratchJournalBytes = std::uint64_t{16} << 20U;
 
 // 34 bits of seconds, the first of them 2^31 before the epoch.
@@ -94,7 +95,11 @@ Result<> check_options(const FormatOptions& options) {
     return fail(ErrorCode::Invalid, "format: label {} is longer than {} bytes",
                 quote(options.label), kMaxLabelBytes);
   }
-  const std::uint64_t journal_blocks = options.journal_bytes / kBlockSize;
+  if (options.block_size != 1024 && options.block_size != 2048 && options.block_size != 4096) {
+    return fail(ErrorCode::Invalid, "format: blocks of {} bytes: there are 1024, 2048 and 4096",
+                options.block_size);
+  }
+  const std::uint64_t journal_blocks = options.journal_bytes / options.block_size;
   if (options.journal_bytes != 0 &&
       (options.size_bytes == 0 || journal_blocks < kLeastJournalBlocks ||
        journal_blocks > kMostJournalBlocks)) {
@@ -110,6 +115,12 @@ Result<> check_options(const FormatOptions& options) {
   return {};
 }
 
+/// Blocks that an image of unknown size may have: its descriptors must fit behind the superblock.
+std::uint64_t limit_of(const FormatOptions& options) {
+  return std::min(options.limit_bytes / options.block_size,
+                  most_blocks_without_meta_groups(options.block_size));
+}
+
 }  // namespace
 
 struct Formatter::State {
@@ -119,28 +130,32 @@ struct Formatter::State {
         device(to),
         options(std::move(format_options)),
         fixed(fixed_layout),
-        limit_blocks(fixed ? fixed->blocks : options.limit_bytes / kBlockSize),
-        descriptor_room(fixed ? fixed->descriptor_blocks() : descriptor_blocks_for(limit_blocks)),
-        writer(device),
-        allocator(fixed ? fixed->metadata_start + fixed->metadata_blocks() : 1 + descriptor_room,
-                  limit_blocks, options.keep_replaced ? Freed::Keep : Freed::Reuse),
-        tree(key) {}
+        descriptor_room(fixed ? 0 : descriptor_blocks_for(limit_of(options), options.block_size)),
+        writer(device, options.block_size),
+        allocator(fixed
+                      ? BlockAllocator(*fixed)
+                      : BlockAllocator(1 + kSuperblockOffset / options.block_size + descriptor_room,
+                                       limit_of(options),
+                                       options.keep_replaced ? Freed::Keep : Freed::Reuse)),
+        tree(key),
+        xattrs(options.block_size),
+        content(options.block_size) {}
 
   std::unique_ptr<Device> owned;
   Device& device;
   FormatOptions options;
   std::optional<Geometry> fixed;
-  std::uint64_t limit_blocks;
   std::uint64_t descriptor_room;
   BlockWriter writer;
   BlockAllocator allocator;
   Tree tree;
   XattrTable xattrs;
-  std::optional<BlockRun> journal;
+  std::vector<Extent> journal;
   std::uint16_t layer = 1;
   std::optional<NodeId> open;
   FileContent content;
 
+  Result<> allocate_journal();
   Result<> close_file();
   void drop(NodeId id);
   void remove_entry(NodeId directory, DirectoryEntry& entry);
@@ -156,6 +171,16 @@ struct Formatter::State {
                         const Attributes& attributes, std::span<const Xattr> xattrs);
   Result<> make_hard_link(std::string_view path, std::string_view target);
 };
+
+Result<> Formatter::State::allocate_journal() {
+  const auto blocks = static_cast<std::uint32_t>(options.journal_bytes / options.block_size);
+  for (std::uint32_t at = 0; at < blocks;) {
+    const BlockRun run = BH_TRY(allocator.allocate(blocks - at).context("the journal"));
+    append_extent(journal, {.logical = at, .count = run.count, .start = run.start});
+    at += run.count;
+  }
+  return {};
+}
 
 Result<> Formatter::State::close_file() {
   if (!open) {
@@ -276,7 +301,7 @@ Result<> Formatter::State::make_directory(std::string_view path, const Attribute
 Result<> Formatter::State::make_symlink(std::string_view path, std::string_view target,
                                         const Attributes& attributes,
                                         std::span<const Xattr> wanted_xattrs) {
-  if (target.empty() || target.size() > kMaxTargetBytes ||
+  if (target.empty() || target.size() >= options.block_size ||
       target.find('\0') != std::string_view::npos) {
     return fail(ErrorCode::Invalid, "a symbolic link to {}", quote(target));
   }
@@ -286,7 +311,7 @@ Result<> Formatter::State::make_symlink(std::string_view path, std::string_view 
   node.size = target.size();
   if (target.size() >= kFastSymlinkBytes) {
     const BlockRun run = BH_TRY(allocator.allocate(1));
-    BH_TRY(writer.write(run.start * kBlockSize, as_bytes(target)));
+    BH_TRY(writer.write(run.start, as_bytes(target)));
     node.start = run.start;
     node.run = run.count;
   }
@@ -342,7 +367,9 @@ Result<std::optional<Geometry>> layout_of(const FormatOptions& options) {
   if (options.size_bytes == 0) {
     return std::nullopt;
   }
-  return BH_TRY(fixed_geometry(options.size_bytes, options.bytes_per_inode));
+  return BH_TRY(fixed_geometry({.size_bytes = options.size_bytes,
+                                .block_size = options.block_size,
+                                .bytes_per_inode = options.bytes_per_inode}));
 }
 
 }  // namespace
@@ -351,9 +378,7 @@ Result<Formatter> Formatter::create(Device& device, const FormatOptions& options
   const std::optional<Geometry> layout = BH_TRY(layout_of(options));
   auto state = std::make_unique<State>(device, nullptr, options, layout, BH_TRY(random_key()));
   state->tree.set_max_nodes(options.max_inodes);
-  if (options.journal_bytes > 0) {
-    state->journal = BH_TRY(state->allocator.allocate_at_end(options.journal_bytes / kBlockSize));
-  }
+  BH_TRY(state->allocate_journal());
   if (options.lost_and_found) {
     BH_TRY(state->make_directory("lost+found", {.permissions = 0700}, {}));
   }

@@ -26,16 +26,22 @@ struct Extent;
 
 using Uuid = std::array<std::byte, 16>;
 
+inline constexpr std::uint32_t kDefaultBlockSize = 4096;
+
 struct FormatOptions {
   /// The file system's size. 0: as large as its content needs, no free space kept, no journal:
   /// a read-only image.
   std::uint64_t size_bytes = 0;
-  /// With size_bytes 0: NoSpace when the image would become larger.
+  /// With size_bytes 0: NoSpace when the image would become larger, and in any case beyond 256 GiB
+  /// with blocks of 1 KiB, beyond 4 TiB with 2 KiB.
   std::uint64_t limit_bytes = std::uint64_t{1} << 40U;
+  /// 1024, 2048 or 4096. Small blocks waste less behind small files; all else is slower, and
+  /// extended attributes and targets of symbolic links must fit one.
+  std::uint32_t block_size = kDefaultBlockSize;
   std::string label;  ///< at most 16 bytes
   /// Absent: made from the content, so that the same input gives the same bytes.
   std::optional<Uuid> uuid;
-  /// Only with size_bytes; 0: none, otherwise at least 4 MiB.
+  /// Only with size_bytes; 0: none, otherwise 1024 to 10,240,000 blocks.
   std::uint64_t journal_bytes = 0;
   /// Only with size_bytes: one inode for so many bytes.
   std::uint32_t bytes_per_inode = 16384;
@@ -94,7 +100,7 @@ struct FormatResult {
 /// Errors of all of these: Invalid, naming the path, for what a file system could not hold (parent
 /// not a directory, too many symbolic links, name longer than 255 bytes, more than 2048 levels);
 /// NoSpace when the image is full; ResourceExhausted for inodes, links of one file (65000) and
-/// extended attributes that do not fit (about 4 KiB for one inode); Io.
+/// extended attributes that do not fit (about a block for one inode); Io.
 class Formatter {
  public:
   /// `device` is borrowed. Errors: Invalid for options that make no file system.
@@ -133,7 +139,7 @@ class Formatter {
   /// Everything that was appended is on the device.
   Result<> flush();
 
-  /// Errors: Invalid too for an empty target or one of more than 4095 bytes.
+  /// Errors: Invalid too for an empty target or one that does not fit a block (4095 bytes).
   Result<> make_symlink(std::string_view path, std::string_view target,
                         const Attributes& attributes, std::span<const Xattr> xattrs = {});
 

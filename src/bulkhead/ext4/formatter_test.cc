@@ -27,6 +27,7 @@ namespace bulkhead::ext4 {
 namespace {
 
 constexpr std::uint64_t kMebibyte = 1U << 20U;
+constexpr std::uint64_t kBlockSize = 4096;
 
 Superblock superblock_of(const MemoryDevice& device) {
   const std::vector<std::byte> bytes = device.read(kSuperblockOffset, sizeof(Superblock));
@@ -108,6 +109,30 @@ TEST_F(FormatterTest, FreesBlocksOfReplacedFiles) {
   ASSERT_THAT(file("d/e/f", std::string(2 * kMebibyte, 'x')), IsOk());
   ASSERT_THAT(file("d", std::string(2 * kMebibyte, 'y')), IsOk());
   ASSERT_THAT(finish(), IsOk());
+}
+
+TEST_F(FormatterTest, FillsEveryBlockButTheMetadataOfItsGroups) {
+  for (const std::uint32_t block_size : {1024U, 2048U, 4096U}) {
+    restart({.size_bytes = 20 * kMebibyte, .block_size = block_size});
+    const std::string block(block_size, 'x');
+    ASSERT_THAT(formatter->begin_file("f", {}), IsOk());
+    std::uint64_t written = 0;
+    while (written < 18 * kMebibyte) {
+      ASSERT_THAT(formatter->append(as_bytes(block)), IsOk()) << written;
+      written += block_size;
+    }
+    const auto result = finish();
+    ASSERT_THAT(result, IsOk());
+    EXPECT_GT(result->used_bytes, written);
+    EXPECT_EQ(result->size_bytes, 20 * kMebibyte);
+  }
+}
+
+TEST_F(FormatterTest, TakesTargetsOfLinksThatFitABlock) {
+  restart({.block_size = 1024});
+  EXPECT_THAT(formatter->make_symlink("s", std::string(1023, 't'), {}), IsOk());
+  EXPECT_THAT(formatter->make_symlink("s", std::string(1024, 't'), {}),
+              IsError(ErrorCode::Invalid));
 }
 
 TEST_F(FormatterTest, FailsWithNoSpaceWhenFull) {
@@ -200,6 +225,8 @@ TEST_F(FormatterTest, ChecksSymlinksDevicesAndState) {
 
 TEST_F(FormatterTest, RefusesOptionsThatMakeNoFileSystem) {
   EXPECT_THAT(Formatter::create(device, {.size_bytes = 4096}), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(Formatter::create(device, {.block_size = 512}), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(Formatter::create(device, {.block_size = 8192}), IsError(ErrorCode::Invalid));
   EXPECT_THAT(Formatter::create(device, {.label = "longer than sixteen"}),
               IsError(ErrorCode::Invalid));
   EXPECT_THAT(Formatter::create(device, {.journal_bytes = 16 * kMebibyte}),
@@ -266,6 +293,21 @@ TEST_F(FormatterTest, CopiesBlocksOfAnotherFile) {
   ASSERT_THAT(formatter->append(as_bytes("x")), IsOk());
   EXPECT_THAT(formatter->append_copy(range), IsError(ErrorCode::FailedPrecondition));
   EXPECT_THAT(finish(), IsOk());
+}
+
+TEST(FormatEmpty, WritesLittleMoreThanDescriptors) {
+  for (const std::uint32_t block_size : {1024U, 2048U, 4096U}) {
+    constexpr std::uint64_t kSize = std::uint64_t{1} << 40U;
+    const auto file = os::make_memfd("empty");
+    ASSERT_THAT(file, IsOk());
+    ASSERT_THAT(format_empty(file->get(), {.size_bytes = kSize, .block_size = block_size}), IsOk());
+    const auto space = os::file_space(file->get());
+    ASSERT_THAT(space, IsOk());
+    const std::uint64_t descriptors =
+        kSize / (std::uint64_t{8} * block_size * block_size) * sizeof(GroupDescriptor);
+    // A page of memory is taken for every block of descriptors that lies alone.
+    EXPECT_LE(space->allocated_bytes, descriptors * (4096 / block_size) + (64U << 10U));
+  }
 }
 
 }  // namespace

@@ -30,7 +30,7 @@ namespace bulkhead::ext4 {
 namespace {
 
 constexpr std::size_t kFastSymlinkBytes = 60;
-constexpr std::uint32_t kSectorsPerBlock = kBlockSize / 512;
+constexpr std::uint32_t kSectorBytes = 512;
 
 std::uint32_t low(std::uint64_t value) { return static_cast<std::uint32_t>(value); }
 
@@ -102,21 +102,20 @@ Result<FormatResult> ImageFinisher::run() {
   BH_TRY(write_directories());
   BH_TRY(write_extent_trees());
   BH_TRY(write_xattr_blocks());
-  BH_TRY(settle_geometry());
   BH_TRY(write_journal());
+  BH_TRY(settle_geometry());
   BH_TRY(write_inodes());
-  BH_TRY(write_bitmaps());
-  BH_TRY(write_descriptors());
+  BH_TRY(write_groups());
   BH_TRY(parts_.writer.flush());
   if (parts_.allocator.freed() == Freed::Reuse) {
     for (const auto& [start, count] : parts_.allocator.holes()) {
-      BH_TRY(parts_.device.discard(start * kBlockSize, count * kBlockSize));
+      BH_TRY(parts_.device.discard(start * block_size(), count * block_size()));
     }
   }
-  BH_TRY(parts_.device.resize(geometry_.blocks * kBlockSize));
+  BH_TRY(parts_.device.resize(geometry_.blocks * block_size()));
   BH_TRY(write_superblock());
-  return FormatResult{.size_bytes = geometry_.blocks * kBlockSize,
-                      .used_bytes = (geometry_.blocks - free_blocks_) * kBlockSize,
+  return FormatResult{.size_bytes = geometry_.blocks * block_size(),
+                      .used_bytes = (geometry_.blocks - free_blocks_) * block_size(),
                       .inodes = last_inode_,
                       .uuid = uuid_};
 }
@@ -187,7 +186,7 @@ Result<> ImageFinisher::write_entries(Node& node, DirectoryBlocks& blocks) {
       size += DirectoryBlocks::entry_size(entry.text());
     }
   }
-  if (size > DirectoryBlocks::kRoom) {
+  if (size > DirectoryBlocks::room(block_size())) {
     node.is_indexed = BH_TRY(write_indexed(node.number, parent, entries, hash_seed_, blocks));
     if (node.is_indexed) {
       return {};
@@ -204,7 +203,7 @@ Result<> ImageFinisher::write_entries(Node& node, DirectoryBlocks& blocks) {
 Result<> ImageFinisher::write_directory(Node& node) {
   DirectoryBlocks blocks(inode_seed(node.number), parts_.allocator, parts_.writer);
   BH_TRY(write_entries(node, blocks));
-  node.size = std::uint64_t{blocks.blocks()} * kBlockSize;
+  node.size = std::uint64_t{blocks.blocks()} * block_size();
   if (blocks.extents().size() == 1) {
     node.start = blocks.extents().front().start;
     node.run = blocks.extents().front().count;
@@ -250,7 +249,8 @@ Result<> ImageFinisher::write_xattr_blocks() {
     for (std::uint32_t left = set.references; left > 0;) {
       const std::uint32_t here = std::min(left, kMaxXattrReferences);
       const std::uint64_t block = BH_TRY(parts_.allocator.allocate(1)).start;
-      BH_TRY(parts_.writer.write(block * kBlockSize, make_xattr_block(set, block, here, seed_)));
+      BH_TRY(parts_.writer.write(
+          block, make_xattr_block(set, {.block = block, .references = here}, block_size(), seed_)));
       set.blocks.push_back(block);
       left -= here;
     }
@@ -265,35 +265,36 @@ Result<> ImageFinisher::settle_geometry() {
       return fail(ErrorCode::NoSpace, "the image is full: {} inodes", geometry_.inodes());
     }
   } else {
-    geometry_ = fitted_geometry(parts_.allocator.end(), last_inode_);
-    BH_TRY(parts_.allocator.allocate_at_end(geometry_.metadata_blocks()));
+    geometry_ = fitted_geometry(parts_.allocator.end(), last_inode_, block_size());
+    BH_TRY(parts_.allocator.allocate_at_end(geometry_.run_blocks()));
+    const std::uint64_t descriptors = geometry_.descriptor_blocks();
+    if (descriptors > parts_.descriptor_room) {
+      return fail(ErrorCode::NoSpace, "the image is full: {} groups", geometry_.groups);
+    }
+    parts_.allocator.free({geometry_.descriptor_block(descriptors),
+                           static_cast<std::uint32_t>(parts_.descriptor_room - descriptors)});
   }
-  const std::uint64_t descriptors = geometry_.descriptor_blocks();
-  if (descriptors > parts_.descriptor_room) {
-    return fail(ErrorCode::NoSpace, "the image is full: {} groups", geometry_.groups);
-  }
-  parts_.allocator.free(
-      {1 + descriptors, static_cast<std::uint32_t>(parts_.descriptor_room - descriptors)});
-  directories_.assign(geometry_.groups, 0);
-  descriptors_.assign(geometry_.groups, {});
+  directories_.assign((last_inode_ - 1) / geometry_.inodes_per_group + 1, 0);
   return {};
 }
 
 Result<> ImageFinisher::write_journal() {
-  if (!parts_.journal) {
+  if (parts_.journal.empty()) {
     return {};
   }
+  journal_tree_ = BH_TRY(write_extent_tree(parts_.journal, inode_seed(kJournalInode),
+                                           parts_.allocator, parts_.writer));
+  const Extent& last = parts_.journal.back();
   JournalSuperblock super{};
   super.magic = kJournalMagic;
   super.block_type = std::uint32_t{kJournalSuperblockV2};
-  super.block_size = std::uint32_t{kBlockSize};
-  super.max_length = parts_.journal->count;
+  super.block_size = block_size();
+  super.max_length = last.logical + last.count;
   super.first = 1U;
   super.sequence = 1U;
   super.uuid = uuid_;
   super.users = 1U;
-  return parts_.writer.write(parts_.journal->start * kBlockSize,
-                             object_bytes(std::as_const(super)));
+  return parts_.writer.write(parts_.journal.front().start, object_bytes(std::as_const(super)));
 }
 
 void ImageFinisher::seal(InodeRecord& record, std::uint32_t number) const {
@@ -359,7 +360,7 @@ InodeRecord ImageFinisher::record_of(Node& node) {
       ++blocks;
     }
   }
-  const std::uint64_t sectors = blocks * kSectorsPerBlock;
+  const std::uint64_t sectors = blocks * (block_size() / kSectorBytes);
   record.blocks_lo = low(sectors);
   record.blocks_high = low16(high(sectors));
   seal(record, node.number);
@@ -367,42 +368,42 @@ InodeRecord ImageFinisher::record_of(Node& node) {
 }
 
 InodeRecord ImageFinisher::journal_record() const {
-  const BlockRun& run = *parts_.journal;
+  const Extent& last = parts_.journal.back();
+  const std::uint32_t blocks = last.logical + last.count;
   InodeRecord record{};
   record.mode = std::uint16_t{kModeFile | 0600U};
   record.links_count = std::uint16_t{1};
   record.flags = kInodeFlagExtents;
-  const std::uint64_t size = std::uint64_t{run.count} * kBlockSize;
+  const std::uint64_t size = std::uint64_t{blocks} * block_size();
   record.size_lo = low(size);
   record.size_high = high(size);
-  record.blocks_lo = run.count * kSectorsPerBlock;
-  const std::array<Extent, 1> extents{{{.logical = 0, .count = run.count, .start = run.start}}};
-  record.block = write_extent_tree(extents, 0, parts_.allocator, parts_.writer)->root;
+  record.blocks_lo = (blocks + journal_tree_.blocks) * (block_size() / kSectorBytes);
+  record.block = journal_tree_.root;
   seal(record, kJournalInode);
   return record;
 }
 
 Result<> ImageFinisher::write_inodes() {
-  // The groups' tables follow each other, so all inodes are one array.
-  const std::uint64_t table = geometry_.inode_table(0);
-  std::vector<InodeRecord> batch;
-  std::uint64_t block = table;
-  std::uint32_t number = 0;
+  std::vector<InodeRecord> batch;  // a block of a table, at most
+  std::uint32_t number = 0;        // inodes put into a batch
+  const auto write_batch = [&]() -> Result<> {
+    const std::uint32_t first = number - static_cast<std::uint32_t>(batch.size());
+    const std::uint64_t block = geometry_.inode_table(first / geometry_.inodes_per_group) +
+                                first % geometry_.inodes_per_group / geometry_.inodes_per_block();
+    BH_TRY(parts_.writer.write(block, std::as_bytes(std::span(batch))));
+    batch.clear();
+    return {};
+  };
   const auto put = [&](const InodeRecord& record) -> Result<> {
     batch.push_back(record);
     ++number;
-    if (batch.size() == kInodesPerBlock) {
-      BH_TRY(parts_.writer.write(block * kBlockSize, std::as_bytes(std::span(batch))));
-      batch.clear();
-      ++block;
-    }
-    return {};
+    return batch.size() == geometry_.inodes_per_block() ? write_batch() : Result<>();
   };
   for (std::uint32_t reserved = 1; reserved < kFirstFreeInode; ++reserved) {
     if (reserved == kRootInode) {
       BH_TRY(put(record_of(parts_.tree.node(kRootNode))));
       ++directories_[0];
-    } else if (reserved == kJournalInode && parts_.journal) {
+    } else if (reserved == kJournalInode && !parts_.journal.empty()) {
       BH_TRY(put(journal_record()));
     } else {
       InodeRecord unused{};
@@ -419,19 +420,16 @@ Result<> ImageFinisher::write_inodes() {
       BH_TRY(put(record_of(node)));
     }
   }
-  if (!batch.empty()) {
-    BH_TRY(parts_.writer.write(block * kBlockSize, std::as_bytes(std::span(batch))));
-  }
-  return {};
+  return batch.empty() ? Result<>() : write_batch();
 }
 
 std::vector<std::byte> ImageFinisher::block_bitmap_of(std::uint32_t group) const {
-  const std::uint64_t start = std::uint64_t{group} * kBlocksPerGroup;
+  const std::uint64_t start = geometry_.group_start(group);
   const std::uint64_t end = start + geometry_.blocks_in_group(group);
   const auto within = [&](std::uint64_t block) {
     return static_cast<std::size_t>(std::clamp(block, start, end) - start);
   };
-  std::vector<std::byte> bitmap(kBlockSize);
+  std::vector<std::byte> bitmap(block_size());
   set_bits(bitmap, 0, within(parts_.allocator.end()), true);
   const auto& holes = parts_.allocator.holes();
   auto hole = holes.upper_bound(start);
@@ -441,80 +439,98 @@ std::vector<std::byte> ImageFinisher::block_bitmap_of(std::uint32_t group) const
   for (; hole != holes.end() && hole->first < end; ++hole) {
     set_bits(bitmap, within(hole->first), within(hole->first + hole->second), false);
   }
+  set_bits(bitmap, 0, geometry_.taken_in_group(group), true);
   return bitmap;
 }
 
-Result<> ImageFinisher::write_bitmaps() {
-  free_blocks_ = geometry_.blocks - parts_.allocator.end() + parts_.allocator.free_below_end();
-  for (std::uint32_t group = 0; group < geometry_.groups; ++group) {
-    GroupDescriptor& descriptor = descriptors_[group];
-    const std::uint32_t blocks = geometry_.blocks_in_group(group);
-    std::uint16_t flags = kGroupInodeZeroed;
-    std::uint32_t free_blocks = blocks;
-    // The kernel and e2fsck want the last group's bitmap written.
-    if (std::uint64_t{group} * kBlocksPerGroup >= parts_.allocator.end() &&
-        group + 1 < geometry_.groups) {
-      flags |= kGroupBlockUninit;
-    } else {
-      std::vector<std::byte> bitmap = block_bitmap_of(group);
-      std::uint32_t used = 0;
-      for (const std::byte byte : bitmap) {
-        used += static_cast<std::uint32_t>(std::popcount(static_cast<std::uint8_t>(byte)));
-      }
-      free_blocks -= used;
-      set_bits(bitmap, blocks, kBlocksPerGroup, true);
-      const std::uint32_t sum = crc32c(seed_, bitmap);
-      descriptor.block_bitmap_csum_lo = low16(sum);
-      descriptor.block_bitmap_csum_hi = high16(sum);
-      BH_TRY(parts_.writer.write(geometry_.block_bitmap(group) * kBlockSize, bitmap));
+Result<> ImageFinisher::write_block_bitmap(std::uint32_t group, GroupDescriptor& descriptor) {
+  const std::uint32_t blocks = geometry_.blocks_in_group(group);
+  std::uint32_t used = geometry_.taken_in_group(group);
+  // The kernel and e2fsck want the last group's bitmap written, and know only what a group has of
+  // its own.
+  if (geometry_.group_start(group) >= parts_.allocator.end() && group + 1 < geometry_.groups &&
+      !geometry_.hosts_next(group)) {
+    descriptor.flags = static_cast<std::uint16_t>(descriptor.flags | kGroupBlockUninit);
+  } else {
+    std::vector<std::byte> bitmap = block_bitmap_of(group);
+    used = 0;
+    for (const std::byte byte : bitmap) {
+      used += static_cast<std::uint32_t>(std::popcount(static_cast<std::uint8_t>(byte)));
     }
-    descriptor.free_blocks_count_lo = low16(free_blocks);
-    descriptor.free_blocks_count_hi = high16(free_blocks);
-    descriptor.flags = flags;
+    set_bits(bitmap, blocks, geometry_.blocks_per_group(), true);
+    const std::uint32_t sum = crc32c(seed_, bitmap);
+    descriptor.block_bitmap_csum_lo = low16(sum);
+    descriptor.block_bitmap_csum_hi = high16(sum);
+    BH_TRY(parts_.writer.write(geometry_.block_bitmap(group), bitmap));
   }
-  for (std::uint32_t group = 0; group < geometry_.groups; ++group) {
-    GroupDescriptor& descriptor = descriptors_[group];
-    const std::uint64_t before = std::uint64_t{group} * geometry_.inodes_per_group;
-    const std::uint32_t used = static_cast<std::uint32_t>(
-        std::clamp<std::uint64_t>(last_inode_, before, before + geometry_.inodes_per_group) -
-        before);
-    const std::uint32_t unused = geometry_.inodes_per_group - used;
-    if (used == 0) {
-      descriptor.flags = static_cast<std::uint16_t>(descriptor.flags | kGroupInodeUninit);
-    } else {
-      std::vector<std::byte> bitmap(kBlockSize);
-      set_bits(bitmap, 0, used, true);
-      set_bits(bitmap, geometry_.inodes_per_group, kMaxInodesPerGroup, true);
-      const std::uint32_t sum =
-          crc32c(seed_, std::span(bitmap).first(geometry_.inodes_per_group / 8));
-      descriptor.inode_bitmap_csum_lo = low16(sum);
-      descriptor.inode_bitmap_csum_hi = high16(sum);
-      BH_TRY(parts_.writer.write(geometry_.inode_bitmap(group) * kBlockSize, bitmap));
-    }
-    descriptor.free_inodes_count_lo = low16(unused);
-    descriptor.free_inodes_count_hi = high16(unused);
-    descriptor.itable_unused_lo = low16(unused);
-    descriptor.itable_unused_hi = high16(unused);
-    descriptor.used_dirs_count_lo = low16(directories_[group]);
-    descriptor.used_dirs_count_hi = high16(directories_[group]);
-  }
+  descriptor.free_blocks_count_lo = low16(blocks - used);
+  descriptor.free_blocks_count_hi = high16(blocks - used);
+  free_blocks_ += blocks - used;
   return {};
 }
 
-Result<> ImageFinisher::write_descriptors() {
-  for (std::uint32_t group = 0; group < geometry_.groups; ++group) {
-    GroupDescriptor& descriptor = descriptors_[group];
-    descriptor.block_bitmap_lo = low(geometry_.block_bitmap(group));
-    descriptor.block_bitmap_hi = high(geometry_.block_bitmap(group));
-    descriptor.inode_bitmap_lo = low(geometry_.inode_bitmap(group));
-    descriptor.inode_bitmap_hi = high(geometry_.inode_bitmap(group));
-    descriptor.inode_table_lo = low(geometry_.inode_table(group));
-    descriptor.inode_table_hi = high(geometry_.inode_table(group));
-    const le32 number = group;
-    descriptor.checksum =
-        low16(crc32c(crc32c(seed_, object_bytes(number)), object_bytes(std::as_const(descriptor))));
+Result<> ImageFinisher::write_inode_bitmap(std::uint32_t group, GroupDescriptor& descriptor) {
+  const std::uint64_t before = std::uint64_t{group} * geometry_.inodes_per_group;
+  const std::uint32_t used = static_cast<std::uint32_t>(
+      std::clamp<std::uint64_t>(last_inode_, before, before + geometry_.inodes_per_group) - before);
+  const std::uint32_t unused = geometry_.inodes_per_group - used;
+  if (used == 0) {
+    descriptor.flags = static_cast<std::uint16_t>(descriptor.flags | kGroupInodeUninit);
+  } else {
+    std::vector<std::byte> bitmap(block_size());
+    set_bits(bitmap, 0, used, true);
+    set_bits(bitmap, geometry_.inodes_per_group, std::size_t{8} * block_size(), true);
+    const std::uint32_t sum =
+        crc32c(seed_, std::span(bitmap).first(geometry_.inodes_per_group / 8));
+    descriptor.inode_bitmap_csum_lo = low16(sum);
+    descriptor.inode_bitmap_csum_hi = high16(sum);
+    BH_TRY(parts_.writer.write(geometry_.inode_bitmap(group), bitmap));
+    descriptor.used_dirs_count_lo = low16(directories_[group]);
+    descriptor.used_dirs_count_hi = high16(directories_[group]);
   }
-  return parts_.writer.write(kBlockSize, std::as_bytes(std::span(descriptors_)));
+  descriptor.free_inodes_count_lo = low16(unused);
+  descriptor.free_inodes_count_hi = high16(unused);
+  descriptor.itable_unused_lo = low16(unused);
+  descriptor.itable_unused_hi = high16(unused);
+  return {};
+}
+
+void ImageFinisher::seal(GroupDescriptor& descriptor, std::uint32_t group) const {
+  const le32 number = group;
+  descriptor.checksum =
+      low16(crc32c(crc32c(seed_, object_bytes(number)), object_bytes(std::as_const(descriptor))));
+}
+
+/// The bitmaps of a group, as far as it needs them, and its descriptor.
+Result<GroupDescriptor> ImageFinisher::write_group(std::uint32_t group) {
+  GroupDescriptor descriptor{};
+  descriptor.flags = std::uint16_t{kGroupInodeZeroed};
+  BH_TRY(write_block_bitmap(group, descriptor));
+  BH_TRY(write_inode_bitmap(group, descriptor));
+  descriptor.block_bitmap_lo = low(geometry_.block_bitmap(group));
+  descriptor.block_bitmap_hi = high(geometry_.block_bitmap(group));
+  descriptor.inode_bitmap_lo = low(geometry_.inode_bitmap(group));
+  descriptor.inode_bitmap_hi = high(geometry_.inode_bitmap(group));
+  descriptor.inode_table_lo = low(geometry_.inode_table(group));
+  descriptor.inode_table_hi = high(geometry_.inode_table(group));
+  seal(descriptor, group);
+  return descriptor;
+}
+
+Result<> ImageFinisher::write_groups() {
+  // Some blocks of descriptors at a time: a large file system has half a gigabyte of them.
+  const std::uint32_t per_block = geometry_.descriptors_per_block();
+  std::vector<GroupDescriptor> descriptors;
+  for (std::uint32_t first = 0; first < geometry_.groups; first += per_block) {
+    const std::uint32_t end = std::min(first + per_block, geometry_.groups);
+    descriptors.clear();
+    for (std::uint32_t group = first; group < end; ++group) {
+      descriptors.push_back(BH_TRY(write_group(group)));
+    }
+    BH_TRY(parts_.writer.write(geometry_.descriptor_block(first / per_block),
+                               std::as_bytes(std::span(descriptors))));
+  }
+  return {};
 }
 
 Result<> ImageFinisher::write_superblock() {
@@ -525,10 +541,11 @@ Result<> ImageFinisher::write_superblock() {
   super.free_blocks_count_lo = low(free_blocks_);
   super.free_blocks_count_hi = high(free_blocks_);
   super.free_inodes_count = geometry_.inodes() - last_inode_;
-  super.log_block_size = 2U;
-  super.log_cluster_size = 2U;
-  super.blocks_per_group = kBlocksPerGroup;
-  super.clusters_per_group = kBlocksPerGroup;
+  super.first_data_block = low(geometry_.first_block());
+  super.log_block_size = static_cast<std::uint32_t>(std::countr_zero(block_size() / 1024));
+  super.log_cluster_size = super.log_block_size;
+  super.blocks_per_group = geometry_.blocks_per_group();
+  super.clusters_per_group = geometry_.blocks_per_group();
   super.inodes_per_group = geometry_.inodes_per_group;
   super.max_mnt_count = std::uint16_t{0xffff};
   super.magic = kSuperblockMagic;
@@ -538,9 +555,10 @@ Result<> ImageFinisher::write_superblock() {
   super.first_ino = kFirstFreeInode;
   super.inode_size = std::uint16_t{kInodeSize};
   super.feature_compat = kCompatExtAttr | kCompatDirIndex | kCompatSparseSuper2 |
-                         (parts_.journal ? std::uint32_t{kCompatHasJournal} : 0U);
+                         (parts_.journal.empty() ? 0U : std::uint32_t{kCompatHasJournal});
   super.feature_incompat =
-      std::uint32_t{kIncompatFiletype | kIncompatExtents | kIncompat64Bit | kIncompatFlexBg};
+      std::uint32_t{kIncompatFiletype | kIncompatExtents | kIncompat64Bit | kIncompatFlexBg} |
+      (geometry_.meta_groups ? std::uint32_t{kIncompatMetaGroups} : 0U);
   super.feature_ro_compat =
       std::uint32_t{kRoCompatLargeFile | kRoCompatHugeFile | kRoCompatDirNlink |
                     kRoCompatExtraIsize | kRoCompatMetadataCsum};
@@ -555,7 +573,7 @@ Result<> ImageFinisher::write_superblock() {
   super.want_extra_isize = kExtraInodeSize;
   super.log_groups_per_flex = 4;
   super.checksum_type = 1;  // CRC-32C
-  if (parts_.journal) {
+  if (!parts_.journal.empty()) {
     super.journal_inum = kJournalInode;
     super.jnl_backup_type = 1;
     const InodeRecord record = journal_record();
@@ -565,9 +583,9 @@ Result<> ImageFinisher::write_superblock() {
   }
   super.checksum = crc32c(kChecksumStart,
                           object_bytes(std::as_const(super)).first(offsetof(Superblock, checksum)));
-  std::array<std::byte, kBlockSize> block{};
-  std::memcpy(block.data() + kSuperblockOffset, &super, sizeof super);
-  BH_TRY(parts_.writer.write(0, block));
+  std::vector<std::byte> block(block_size());
+  std::memcpy(block.data() + kSuperblockOffset % block_size(), &super, sizeof super);
+  BH_TRY(parts_.writer.write(kSuperblockOffset / block_size(), block));
   return parts_.writer.flush();
 }
 

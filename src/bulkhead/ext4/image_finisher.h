@@ -10,6 +10,7 @@
 #include "bulkhead/ext4/device.h"
 #include "bulkhead/ext4/directory_blocks.h"
 #include "bulkhead/ext4/directory_index.h"
+#include "bulkhead/ext4/extents.h"
 #include "bulkhead/ext4/formatter.h"
 #include "bulkhead/ext4/geometry.h"
 #include "bulkhead/ext4/on_disk.h"
@@ -27,8 +28,8 @@ struct ImageParts {
   XattrTable& xattrs;
   const FormatOptions& options;
   std::optional<Geometry> fixed;  ///< nothing: as small as possible
-  std::uint64_t descriptor_room;  ///< blocks kept free behind the superblock
-  std::optional<BlockRun> journal;
+  std::uint64_t descriptor_room;  ///< not fixed: blocks kept free behind the superblock
+  std::vector<Extent> journal;    ///< empty: none
 };
 
 /// Writes all metadata of an image, in one go.
@@ -49,15 +50,20 @@ class ImageFinisher {
   Result<> settle_geometry();
   Result<> write_journal();
   Result<> write_inodes();
-  Result<> write_bitmaps();
-  Result<> write_descriptors();
+  Result<> write_groups();
+  Result<GroupDescriptor> write_group(std::uint32_t group);
+  Result<> write_block_bitmap(std::uint32_t group, GroupDescriptor& descriptor);
+  Result<> write_inode_bitmap(std::uint32_t group, GroupDescriptor& descriptor);
+  void seal(GroupDescriptor& descriptor, std::uint32_t group) const;
   Result<> write_superblock();
 
   [[nodiscard]] std::uint32_t inode_seed(std::uint32_t number) const;
   InodeRecord record_of(Node& node);
   [[nodiscard]] InodeRecord journal_record() const;
   void seal(InodeRecord& record, std::uint32_t number) const;
-  std::vector<std::byte> block_bitmap_of(std::uint32_t group) const;
+  [[nodiscard]] std::vector<std::byte> block_bitmap_of(std::uint32_t group) const;
+
+  [[nodiscard]] std::uint32_t block_size() const { return parts_.writer.block_size(); }
 
   ImageParts parts_;
   Geometry geometry_;
@@ -65,8 +71,8 @@ class ImageFinisher {
   HashSeed hash_seed_{};
   std::uint32_t seed_ = 0;                  ///< of all checksums
   std::uint32_t last_inode_ = 0;            ///< inodes 1 to this are in use
-  std::vector<std::uint32_t> directories_;  ///< in each group
-  std::vector<GroupDescriptor> descriptors_;
+  std::vector<std::uint32_t> directories_;  ///< in each group with inodes in use
+  ExtentTree journal_tree_{};
   std::uint64_t free_blocks_ = 0;
 };
 

@@ -23,6 +23,9 @@
 namespace bulkhead::ext4 {
 namespace {
 
+// Images of the store have the default.
+constexpr std::uint64_t kBlockSize = kDefaultBlockSize;
+
 /// An entry with the longest names and 64 KiB of attributes, many of them, is well below.
 constexpr std::size_t kMostFrameBytes = std::size_t{256} << 10U;
 constexpr std::size_t kMostPathBytes = 4096;

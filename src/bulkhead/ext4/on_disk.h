@@ -11,11 +11,7 @@
 
 namespace bulkhead::ext4 {
 
-inline constexpr std::size_t kBlockSize = 4096;
-inline constexpr std::uint32_t kBlocksPerGroup = 8 * kBlockSize;  // what one bitmap block covers
 inline constexpr std::size_t kInodeSize = 256;
-inline constexpr std::uint32_t kInodesPerBlock = kBlockSize / kInodeSize;
-inline constexpr std::uint32_t kMaxInodesPerGroup = 8 * kBlockSize;
 inline constexpr std::uint32_t kRootInode = 2;
 inline constexpr std::uint32_t kJournalInode = 8;
 inline constexpr std::uint32_t kFirstFreeInode = 11;
@@ -265,7 +261,6 @@ static_assert(alignof(ExtentHeader) == 1 && alignof(ExtentLeaf) == 1 && alignof(
 inline constexpr std::uint16_t kExtentMagic = 0xf30a;
 inline constexpr std::uint32_t kMaxExtentBlocks = 32768;
 inline constexpr std::uint16_t kExtentsInInode = 4;
-inline constexpr std::uint16_t kExtentsInBlock = (kBlockSize - 12) / 12;
 
 struct DirectoryEntryHead {
   le32 inode;

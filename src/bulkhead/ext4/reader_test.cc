@@ -30,6 +30,8 @@
 namespace bulkhead::ext4 {
 namespace {
 
+constexpr std::size_t kBlockSize = 4096;
+
 using ::testing::HasSubstr;
 
 constexpr std::uint64_t kMebibyte = std::uint64_t{1} << 20U;

@@ -26,8 +26,7 @@ namespace {
 
 constexpr std::size_t kMemoryBytes = std::size_t{128} << 20U;
 constexpr std::size_t kInodeRoom = sizeof(InodeRecord::xattrs) - 4;  // behind the magic number
-constexpr std::size_t kBlockRoom = kBlockSize - sizeof(XattrBlockHeader);
-constexpr std::size_t kEndMark = 4;  // zeros after the last entry
+constexpr std::size_t kEndMark = 4;                                  // zeros after the last entry
 
 struct Prefix {
   std::string_view text;
@@ -214,12 +213,12 @@ std::size_t total_size(std::span<const Stored> all) {
 }
 
 /// The attributes to keep in the inode; what is left of `all` goes to a block.
-std::vector<Stored> take_for_inode(std::vector<Stored>& all) {
+std::vector<Stored> take_for_inode(std::vector<Stored>& all, std::size_t block_room) {
   if (total_size(all) <= kInodeRoom) {
     return std::exchange(all, {});
   }
   std::vector<Stored> chosen;
-  if (total_size(all) <= kBlockRoom) {
+  if (total_size(all) <= block_room) {
     return chosen;
   }
   std::size_t room = kInodeRoom - kEndMark;
@@ -278,8 +277,9 @@ Result<std::uint32_t> XattrTable::add(std::span<const Xattr> xattrs) {
     return known->second;
   }
   const std::size_t size = total_size(all);
-  const std::vector<Stored> in_inode = take_for_inode(all);
-  if (!all.empty() && total_size(all) > kBlockRoom) {
+  const std::size_t block_room = block_size_ - sizeof(XattrBlockHeader);
+  const std::vector<Stored> in_inode = take_for_inode(all, block_room);
+  if (!all.empty() && total_size(all) > block_room) {
     return fail(ErrorCode::ResourceExhausted,
                 "extended attributes of {} bytes do not fit beside one inode", size);
   }
@@ -291,7 +291,7 @@ Result<std::uint32_t> XattrTable::add(std::span<const Xattr> xattrs) {
   XattrSet set;
   set.in_inode = inode_area(in_inode);
   if (!all.empty()) {
-    Encoded encoded = encode(all, Area::Block, kBlockSize);
+    Encoded encoded = encode(all, Area::Block, block_size_);
     set.entries = std::move(encoded.entries);
     set.values = std::move(encoded.values);
     set.block_hash = encoded.block_hash;
@@ -309,18 +309,18 @@ void XattrTable::remove(std::uint32_t id) {
   }
 }
 
-std::vector<std::byte> make_xattr_block(const XattrSet& set, std::uint64_t block,
-                                        std::uint32_t references, std::uint32_t seed) {
+std::vector<std::byte> make_xattr_block(const XattrSet& set, const XattrBlockUse& use,
+                                        std::size_t block_size, std::uint32_t seed) {
   XattrBlockHeader header;
   header.magic = kXattrMagic;
-  header.reference_count = references;
+  header.reference_count = use.references;
   header.blocks = 1U;
   header.hash = set.block_hash;
-  std::vector<std::byte> content(kBlockSize);
+  std::vector<std::byte> content(block_size);
   std::ranges::copy(object_bytes(std::as_const(header)), content.begin());
   std::ranges::copy(set.entries, content.begin() + sizeof header);
   std::ranges::copy_backward(set.values, content.end());
-  const le64 number = block;
+  const le64 number = use.block;
   header.checksum = crc32c(crc32c(seed, object_bytes(number)), content);
   std::ranges::copy(object_bytes(std::as_const(header)), content.begin());
   return content;

@@ -36,7 +36,7 @@ struct XattrSet {
 /// All sets of an image, each kept once. Id 0 is the empty set.
 class XattrTable {
  public:
-  XattrTable() { sets_.emplace_back(); }
+  explicit XattrTable(std::uint32_t block_size) : block_size_(block_size) { sets_.emplace_back(); }
 
   /// The id of these attributes, with one more reference. Of equal names the last wins.
   /// Errors: Unsupported for a name that is not storable; Invalid for a malformed ACL;
@@ -50,13 +50,20 @@ class XattrTable {
   [[nodiscard]] const XattrSet& set(std::uint32_t id) const { return sets_[id]; }
 
  private:
+  std::uint32_t block_size_;
   std::vector<XattrSet> sets_;
   std::map<std::string, std::uint32_t> ids_;
   std::size_t bytes_ = 0;
 };
 
-/// The block of a set, with its checksum. `seed` is the file system's.
-std::vector<std::byte> make_xattr_block(const XattrSet& set, std::uint64_t block,
-                                        std::uint32_t references, std::uint32_t seed);
+/// Where a set's block is, and who uses it.
+struct XattrBlockUse {
+  std::uint64_t block = 0;
+  std::uint32_t references = 0;
+};
+
+/// The block of a set, with its checksum: `block_size` bytes. `seed` is the file system's.
+std::vector<std::byte> make_xattr_block(const XattrSet& set, const XattrBlockUse& use,
+                                        std::size_t block_size, std::uint32_t seed);
 
 }  // namespace bulkhead::ext4

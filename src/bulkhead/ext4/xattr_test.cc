@@ -13,7 +13,7 @@ namespace bulkhead::ext4 {
 namespace {
 
 TEST(XattrTable, KeepsSmallSetsInTheInode) {
-  XattrTable table;
+  XattrTable table(4096);
   const std::vector<Xattr> xattrs{{.name = "user.a", .value = as_bytes("1")},
                                   {.name = "security.capability", .value = as_bytes("12345678")}};
   const auto id = table.add(xattrs);
@@ -23,7 +23,7 @@ TEST(XattrTable, KeepsSmallSetsInTheInode) {
 }
 
 TEST(XattrTable, KnowsEqualSetsInAnyOrder) {
-  XattrTable table;
+  XattrTable table(4096);
   const std::string large(200, 'v');
   const std::vector<Xattr> one{{.name = "user.a", .value = as_bytes("1")},
                                {.name = "user.b", .value = as_bytes(large)}};
@@ -42,7 +42,7 @@ TEST(XattrTable, KnowsEqualSetsInAnyOrder) {
 }
 
 TEST(XattrTable, UsesInodeAndBlockTogetherBeforeItGivesUp) {
-  XattrTable table;
+  XattrTable table(4096);
   const std::string block(4000, 'v');
   const std::string inode(40, 'w');
   const std::vector<Xattr> fits{{.name = "user.a", .value = as_bytes(block)},
@@ -57,7 +57,7 @@ TEST(XattrTable, UsesInodeAndBlockTogetherBeforeItGivesUp) {
 }
 
 TEST(XattrTable, ChecksNamesAndAcls) {
-  XattrTable table;
+  XattrTable table(4096);
   for (const char* name : {"system.data", "bogus", "user.", "", "system.posix_acl_accessx"}) {
     EXPECT_FALSE(is_storable_xattr(name));
     EXPECT_THAT(table.add(std::vector<Xattr>{{.name = name}}), IsError(ErrorCode::Unsupported));

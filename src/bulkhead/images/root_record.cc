@@ -211,7 +211,7 @@ Result<> RootRecordWriter::finish(const ext4::FormatResult& root) {
   const Bytes entries = std::as_bytes(std::span(table));
   Header header{.magic = kMagic,
                 .version = kVersion,
-                .block_size = ext4::kBlockSize,
+                .block_size = ext4::kDefaultBlockSize,
                 .image_uuid = root.uuid,
                 .image_bytes = root.size_bytes,
                 .table_offset = next_offset_,
@@ -232,7 +232,7 @@ Result<RootRecord> RootRecord::open(store::RootFiles files) {
   if (header.magic != kMagic || header.checksum != header_checksum(header)) {
     return corrupt("a malformed header");
   }
-  if (header.version != kVersion || header.block_size != ext4::kBlockSize) {
+  if (header.version != kVersion || header.block_size != ext4::kDefaultBlockSize) {
     return fail(ErrorCode::Unsupported, "record of a root's layers: version {}, blocks of {} bytes",
                 std::uint32_t{header.version}, std::uint32_t{header.block_size});
   }
@@ -256,7 +256,7 @@ Result<RootRecord> RootRecord::open(store::RootFiles files) {
   for (const TableEntry& entry : table) {
     layers.push_back(BH_TRY(layer_of(entry, header.table_offset)));
   }
-  return RootRecord(std::move(files), header.image_bytes / ext4::kBlockSize, std::move(layers));
+  return RootRecord(std::move(files), header.image_bytes / ext4::kDefaultBlockSize, std::move(layers));
 }
 
 std::optional<RecordedLayer> RootRecord::find(const Digest& diff_id) const {
