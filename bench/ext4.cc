@@ -38,6 +38,7 @@ namespace bulkhead {
 namespace {
 
 constexpr std::uint64_t kScratchBytes = std::uint64_t{10} << 30U;
+constexpr std::uint64_t kLargeBytes = std::uint64_t{1} << 40U;
 
 struct Options {
   std::string tar;
@@ -112,6 +113,12 @@ Result<> format_mke2fs(const std::string& image) {
   return command({"mke2fs", "-q", "-t", "ext4", image, "10G"});
 }
 
+Result<> empty_ours(const std::string& image, std::uint64_t bytes) {
+  const os::UniqueFd file = BH_TRY(fresh_file(image));
+  BH_TRY(ext4::format_empty(file.get(), {.size_bytes = bytes}));
+  return {};
+}
+
 Result<> populate_ours(const std::string& tar, const std::string& image) {
   const os::UniqueFd source = BH_TRY(os::open_file(tar, O_RDONLY));
   const os::UniqueFd file = BH_TRY(fresh_file(image));
@@ -168,6 +175,11 @@ Result<> run(Options options) {
   BH_TRY(race("empty file system of 10 GiB, sparse, with a journal", image, options.runs,
               {{.name = "bulkhead", .run = [&] { return format_ours(image); }},
                {.name = "mke2fs -q -t ext4", .run = [&] { return format_mke2fs(image); }}}));
+  BH_TRY(race("empty file system of 1 TiB, sparse, without a journal", image, options.runs,
+              {{.name = "bulkhead", .run = [&] { return empty_ours(image, kLargeBytes); }},
+               {.name = "mke2fs -q -t ext4 -O ^has_journal", .run = [&] {
+                  return command({"mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", image, "1T"});
+                }}}));
   const os::UniqueFd tar = BH_TRY(os::open_file(options.tar, O_RDONLY));
   const std::uint64_t tar_bytes = BH_TRY(os::file_space(tar.get())).size;
   // mke2fs wants a size: what the content needs and a tenth more.

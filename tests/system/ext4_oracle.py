@@ -388,6 +388,14 @@ class Suite:
                     image.check()
                     assert os.stat(image.path).st_size == size // block * block, size
                     self.cases += 1
+                run(self.tool, "empty", image.path, str(size), "growable=1", f"block-size={block}")
+                image.check()
+                # The first copy of the superblock is as good as the original.
+                if size > group + 40 * block:
+                    copy = run("dumpe2fs", "-h", "-o", f"superblock={group // block + (block == 1024)}", "-o",
+                               f"blocksize={block}", image.path)
+                    assert b"Filesystem state:         clean" in copy, copy
+                run(self.tool, "empty", image.path, str(size), f"block-size={block}")
                 if size == 1024 * GIB and block == 4096:
                     assert os.stat(image.path).st_blocks * 512 <= 600 << 10
                 os.remove(image.path)
@@ -585,6 +593,8 @@ class Suite:
         options = [f"block-size={block}"]
         if size and chance.random() < 0.5:
             options.append(f"journal={chance.choice([4, 16, 50]) << 20}")
+        if size and chance.random() < 0.5:
+            options.append("growable=1")
         try:
             self.verify(f"random tree, seed {seed}, {size} bytes, {' '.join(options)}", model, layers, size,
                         options=options)

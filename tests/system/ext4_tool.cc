@@ -6,7 +6,7 @@
 //   ext4_tool populate FILE BYTES [OPTION…] LAYER…      BYTES 0: as small as possible; layers may
 //   be compressed
 //
-// Options are journal=BYTES and block-size=BYTES.
+// Options are journal=BYTES, block-size=BYTES and growable=1.
 
 #include <fcntl.h>
 
@@ -50,14 +50,18 @@ Result<FormatOptions> format_options(std::uint64_t bytes, std::span<const std::s
   for (; !rest.empty(); rest = rest.subspan(1)) {
     const std::size_t equals = rest.front().find('=');
     const std::string name = rest.front().substr(0, equals);
-    if (equals == std::string::npos || (name != "journal" && name != "block-size")) {
+    if (equals == std::string::npos) {
       break;
     }
     const std::uint64_t value = BH_TRY(number(rest.front().substr(equals + 1)));
     if (name == "journal") {
       options.journal_bytes = value;
-    } else {
+    } else if (name == "block-size") {
       options.block_size = static_cast<std::uint32_t>(value);
+    } else if (name == "growable") {
+      options.can_grow_mounted = value != 0;
+    } else {
+      return fail(ErrorCode::Invalid, "{}: no option", quote(name));
     }
   }
   return options;

@@ -72,6 +72,9 @@ class CommandLine {
     command->add_option(
         "--block-size", create.block_size,
         "1k, 2k or 4k, which is the default; small ones waste less behind small files");
+    command->add_flag(
+        "--growable", create.growable,
+        "can be enlarged while it is mounted; when it is not, resize2fs enlarges any");
     command->add_flag("-f,--force", create.force, "replace FILE");
     set_command(command, [](const Options& options) { return disk_cli::create(options.create); });
   }

@@ -20,6 +20,7 @@ struct CreateOptions {
   std::string uuid;        ///< empty: made from the content
   std::string journal;     ///< its size; empty: none
   std::string block_size;  ///< empty: 4096
+  bool growable = false;   ///< the kernel can enlarge it while it is mounted
   bool force = false;      ///< over what is there
 };
 

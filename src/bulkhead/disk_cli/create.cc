@@ -93,6 +93,11 @@ Result<ext4::FormatOptions> format_options(const CreateOptions& options) {
     }
     format.journal_bytes = BH_TRY(parse_size(options.journal));
   }
+  if (options.growable && options.size.empty()) {
+    return fail(ErrorCode::Invalid,
+                "disk create: --growable without a size: give one too (--size 10g)");
+  }
+  format.can_grow_mounted = options.growable;
   if (!options.block_size.empty()) {
     const std::uint64_t bytes = BH_TRY(parse_size(options.block_size));
     if (bytes != 1024 && bytes != 2048 && bytes != 4096) {

@@ -109,6 +109,9 @@ Result<> check_options(const FormatOptions& options) {
   if (options.keep_replaced && options.size_bytes != 0) {
     return fail(ErrorCode::Invalid, "format: replaced files are kept only in a read-only image");
   }
+  if (options.size_bytes == 0 && options.can_grow_mounted) {
+    return fail(ErrorCode::Invalid, "format: an image without free space cannot grow");
+  }
   if (options.size_bytes == 0 && options.limit_bytes > std::uint64_t{64} << 40U) {
     return fail(ErrorCode::Invalid, "format: a limit of {} bytes", options.limit_bytes);
   }
@@ -369,7 +372,8 @@ Result<std::optional<Geometry>> layout_of(const FormatOptions& options) {
   }
   return BH_TRY(fixed_geometry({.size_bytes = options.size_bytes,
                                 .block_size = options.block_size,
-                                .bytes_per_inode = options.bytes_per_inode}));
+                                .bytes_per_inode = options.bytes_per_inode,
+                                .copies = options.can_grow_mounted}));
 }
 
 }  // namespace

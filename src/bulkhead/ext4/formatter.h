@@ -45,6 +45,10 @@ struct FormatOptions {
   std::uint64_t journal_bytes = 0;
   /// Only with size_bytes: one inode for so many bytes.
   std::uint32_t bytes_per_inode = 16384;
+  /// Only with size_bytes: the kernel can enlarge it while it is mounted. Copies of superblock and
+  /// descriptors are written then, because enlarging keeps them (for 1 TiB 10 MiB). resize2fs
+  /// enlarges every file system that is not mounted.
+  bool can_grow_mounted = false;
   /// mke2fs makes one; a container should not see it, and e2fsck does not ask for it.
   bool lost_and_found = false;
   /// Only with size_bytes 0: files that are replaced or removed leave their content where it is, in

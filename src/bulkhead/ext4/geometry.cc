@@ -54,19 +54,32 @@ std::uint64_t Geometry::descriptor_blocks() const {
   return divide_up(groups, descriptors_per_block());
 }
 
+bool Geometry::has_superblock(std::uint32_t group) const {
+  if (group == 0 || (copies && group == 1)) {
+    return true;
+  }
+  const auto is_power_of = [group](std::uint32_t base) {
+    std::uint64_t power = base;
+    while (power < group) {
+      power *= base;
+    }
+    return power == group;
+  };
+  return copies && (is_power_of(3) || is_power_of(5) || is_power_of(7));
+}
+
 std::uint64_t Geometry::descriptor_block(std::uint64_t index) const {
   if (!meta_groups) {
     return first_block() + 1 + index;
   }
-  // The first group begins with the superblock.
-  return group_start(static_cast<std::uint32_t>(index) * descriptors_per_block()) +
-         (index == 0 ? 1 : 0);
+  const std::uint32_t group = static_cast<std::uint32_t>(index) * descriptors_per_block();
+  return group_start(group) + (has_superblock(group) ? 1 : 0);
 }
 
 std::uint32_t Geometry::copies_in_group(std::uint32_t group) const {
-  const std::uint32_t superblock = group == 0 ? 1 : 0;
+  const std::uint32_t superblock = has_superblock(group) ? 1 : 0;
   if (!meta_groups) {
-    return group == 0 ? static_cast<std::uint32_t>(1 + descriptor_blocks()) : 0;
+    return superblock * static_cast<std::uint32_t>(1 + descriptor_blocks());
   }
   // The descriptors are in the first group of their meta group; the second and the last have a
   // place for copies, whether these are written or not.
@@ -81,12 +94,12 @@ bool Geometry::hosts_next(std::uint32_t group) const {
 }
 
 std::uint32_t Geometry::taken_in_group(std::uint32_t group) const {
-  const std::uint32_t copies = copies_in_group(group);
+  const std::uint32_t before = copies_in_group(group);
   if (place == MetadataPlace::OneRun) {
-    return copies;
+    return before;
   }
   const bool is_hosted = group > 0 && hosts_next(group - 1);
-  return copies + (is_hosted ? 0 : own_blocks()) + (hosts_next(group) ? own_blocks() : 0);
+  return before + (is_hosted ? 0 : own_blocks()) + (hosts_next(group) ? own_blocks() : 0);
 }
 
 std::uint64_t Geometry::block_bitmap(std::uint32_t group) const {
@@ -112,13 +125,14 @@ std::uint64_t Geometry::inode_table(std::uint32_t group) const {
 std::uint64_t Geometry::run_blocks() const { return std::uint64_t{groups} * own_blocks(); }
 
 Result<Geometry> fixed_geometry(const GeometryOptions& options) {
-  const auto [size_bytes, block_size, bytes_per_inode] = options;
+  const auto [size_bytes, block_size, bytes_per_inode, copies] = options;
   if (size_bytes > kMostBytes || bytes_per_inode < 1024) {
     return fail(ErrorCode::Invalid, "format: {} bytes with an inode for {} bytes each", size_bytes,
                 bytes_per_inode);
   }
   Geometry geometry;
   geometry.block_size = block_size;
+  geometry.copies = copies;
   geometry.blocks = size_bytes / block_size;
   geometry.groups = static_cast<std::uint32_t>(
       divide_up(geometry.blocks - std::min(geometry.blocks, geometry.first_block()),
@@ -133,6 +147,11 @@ Result<Geometry> fixed_geometry(const GeometryOptions& options) {
   geometry.inodes_per_group =
       static_cast<std::uint32_t>(std::min(divide_up(wanted, unit) * unit, most));
   geometry.meta_groups = geometry.blocks > most_blocks_without_meta_groups(block_size);
+  const std::uint32_t last = geometry.groups - 1;
+  if (last > 0 && geometry.taken_in_group(last) > geometry.blocks_in_group(last)) {
+    geometry.blocks = geometry.group_start(last);
+    --geometry.groups;
+  }
   if (geometry.taken_in_group(0) + kSpareBlocks > geometry.blocks_in_group(0)) {
     return fail(ErrorCode::Invalid, "format: {} bytes are too few", size_bytes);
   }

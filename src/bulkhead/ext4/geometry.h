@@ -28,6 +28,9 @@ struct Geometry {
   /// Descriptors are not behind the superblock but in the groups that they describe (meta_bg):
   /// where they would be too many for the first group.
   bool meta_groups = false;
+  /// Groups 1 and the powers of 3, 5 and 7 have copies of superblock and descriptors
+  /// (sparse_super); otherwise none has.
+  bool copies = false;
 
   [[nodiscard]] std::uint32_t inodes() const { return groups * inodes_per_group; }
 
@@ -54,6 +57,9 @@ struct Geometry {
 
   [[nodiscard]] std::uint32_t descriptors_per_block() const;
   [[nodiscard]] std::uint64_t descriptor_blocks() const;
+
+  /// Whether a group begins with the superblock or a copy of it.
+  [[nodiscard]] bool has_superblock(std::uint32_t group) const;
 
   /// Where the descriptors of block `index` of them are.
   [[nodiscard]] std::uint64_t descriptor_block(std::uint64_t index) const;
@@ -87,10 +93,11 @@ struct GeometryOptions {
   std::uint64_t size_bytes = 0;
   std::uint32_t block_size = 4096;
   std::uint32_t bytes_per_inode = 16384;
+  bool copies = false;
 };
 
-/// For a size that is given; metadata in groups. Errors: Invalid for a size that is too small or
-/// too large.
+/// For a size that is given; metadata in groups. A last group that has no room for its copies is
+/// left out. Errors: Invalid for a size that is too small or too large.
 Result<Geometry> fixed_geometry(const GeometryOptions& options);
 
 /// As small as it can be with everything below `used_end` in use and `inodes` inodes; metadata in

@@ -1,6 +1,7 @@
 #include "bulkhead/ext4/geometry.h"
 
 #include <cstdint>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -68,6 +69,27 @@ TEST(FixedGeometry, PutsDescriptorsIntoGroupsWhereTheyAreTooManyForTheFirst) {
     EXPECT_EQ(geometry->taken_in_group(group), 1 + own) << group;
   }
   EXPECT_EQ(geometry->taken_in_group(2), own);
+}
+
+TEST(FixedGeometry, HasCopiesInSomeGroupsIfAskedFor) {
+  const auto geometry = fixed_geometry({.size_bytes = std::uint64_t{10} << 30U, .copies = true});
+  ASSERT_THAT(geometry, IsOk());
+  std::vector<std::uint32_t> found;
+  for (std::uint32_t group = 0; group < geometry->groups; ++group) {
+    if (geometry->has_superblock(group)) {
+      found.push_back(group);
+      EXPECT_EQ(geometry->taken_in_group(group), 1U + 2 + 2 + 512);
+    }
+  }
+  EXPECT_EQ(found, (std::vector<std::uint32_t>{0, 1, 3, 5, 7, 9, 25, 27, 49}));
+}
+
+TEST(FixedGeometry, LeavesOutALastGroupWithoutRoomForItsCopies) {
+  const auto geometry =
+      fixed_geometry({.size_bytes = (std::uint64_t{128} << 20U) + 4096, .copies = true});
+  ASSERT_THAT(geometry, IsOk());
+  EXPECT_EQ(geometry->groups, 1U);
+  EXPECT_EQ(geometry->blocks, 32768U);
 }
 
 TEST(FittedGeometry, IsAsSmallAsItCanBe) {

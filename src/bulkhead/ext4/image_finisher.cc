@@ -113,7 +113,15 @@ Result<FormatResult> ImageFinisher::run() {
     }
   }
   BH_TRY(parts_.device.resize(geometry_.blocks * block_size()));
-  BH_TRY(write_superblock());
+  const Superblock super = superblock();
+  for (std::uint32_t group = geometry_.groups; geometry_.copies && --group > 0;) {
+    if (geometry_.has_superblock(group)) {
+      BH_TRY(write_superblock(super, group));
+    }
+  }
+  BH_TRY(parts_.writer.flush());
+  BH_TRY(write_superblock(super, 0));
+  BH_TRY(parts_.writer.flush());
   return FormatResult{.size_bytes = geometry_.blocks * block_size(),
                       .used_bytes = (geometry_.blocks - free_blocks_) * block_size(),
                       .inodes = last_inode_,
@@ -518,22 +526,46 @@ Result<GroupDescriptor> ImageFinisher::write_group(std::uint32_t group) {
 }
 
 Result<> ImageFinisher::write_groups() {
-  // Some blocks of descriptors at a time: a large file system has half a gigabyte of them.
-  const std::uint32_t per_block = geometry_.descriptors_per_block();
+  // Without copies some blocks of descriptors at a time: there may be half a gigabyte of them.
+  const std::uint32_t at_once = geometry_.copies && !geometry_.meta_groups
+                                    ? geometry_.groups
+                                    : geometry_.descriptors_per_block();
   std::vector<GroupDescriptor> descriptors;
-  for (std::uint32_t first = 0; first < geometry_.groups; first += per_block) {
-    const std::uint32_t end = std::min(first + per_block, geometry_.groups);
+  for (std::uint32_t first = 0; first < geometry_.groups; first += at_once) {
+    const std::uint32_t end = first + std::min(at_once, geometry_.groups - first);
     descriptors.clear();
     for (std::uint32_t group = first; group < end; ++group) {
       descriptors.push_back(BH_TRY(write_group(group)));
     }
-    BH_TRY(parts_.writer.write(geometry_.descriptor_block(first / per_block),
-                               std::as_bytes(std::span(descriptors))));
+    BH_TRY(write_descriptors(first, descriptors));
   }
   return {};
 }
 
-Result<> ImageFinisher::write_superblock() {
+/// From group `first` on, and their copies.
+Result<> ImageFinisher::write_descriptors(std::uint32_t first,
+                                          std::span<const GroupDescriptor> descriptors) {
+  const Bytes bytes = std::as_bytes(descriptors);
+  BH_TRY(parts_.writer.write(geometry_.descriptor_block(first / geometry_.descriptors_per_block()),
+                             bytes));
+  if (!geometry_.copies) {
+    return {};
+  }
+  const std::uint32_t last = first + static_cast<std::uint32_t>(descriptors.size()) - 1;
+  for (std::uint32_t group = first + 1; group <= last; ++group) {
+    const bool has_copy =
+        geometry_.meta_groups
+            ? group == first + 1 || group + 1 == first + geometry_.descriptors_per_block()
+            : geometry_.has_superblock(group);
+    if (has_copy) {
+      BH_TRY(parts_.writer.write(
+          geometry_.group_start(group) + (geometry_.has_superblock(group) ? 1 : 0), bytes));
+    }
+  }
+  return {};
+}
+
+Superblock ImageFinisher::superblock() const {
   Superblock super{};
   super.inodes_count = geometry_.inodes();
   super.blocks_count_lo = low(geometry_.blocks);
@@ -554,14 +586,16 @@ Result<> ImageFinisher::write_superblock() {
   super.rev_level = 1U;
   super.first_ino = kFirstFreeInode;
   super.inode_size = std::uint16_t{kInodeSize};
-  super.feature_compat = kCompatExtAttr | kCompatDirIndex | kCompatSparseSuper2 |
+  super.feature_compat = kCompatExtAttr | kCompatDirIndex |
+                         (geometry_.copies ? 0U : std::uint32_t{kCompatSparseSuper2}) |
                          (parts_.journal.empty() ? 0U : std::uint32_t{kCompatHasJournal});
   super.feature_incompat =
       std::uint32_t{kIncompatFiletype | kIncompatExtents | kIncompat64Bit | kIncompatFlexBg} |
       (geometry_.meta_groups ? std::uint32_t{kIncompatMetaGroups} : 0U);
   super.feature_ro_compat =
       std::uint32_t{kRoCompatLargeFile | kRoCompatHugeFile | kRoCompatDirNlink |
-                    kRoCompatExtraIsize | kRoCompatMetadataCsum};
+                    kRoCompatExtraIsize | kRoCompatMetadataCsum} |
+      (geometry_.copies ? std::uint32_t{kRoCompatSparseSuper} : 0U);
   super.uuid = uuid_;
   std::ranges::copy(parts_.options.label, super.volume_name.begin());
   super.hash_seed = hash_seed_;
@@ -581,12 +615,18 @@ Result<> ImageFinisher::write_superblock() {
     super.jnl_blocks[15] = record.size_high;
     super.jnl_blocks[16] = record.size_lo;
   }
+  return super;
+}
+
+Result<> ImageFinisher::write_superblock(Superblock super, std::uint32_t group) {
+  super.block_group_nr = low16(group);
   super.checksum = crc32c(kChecksumStart,
                           object_bytes(std::as_const(super)).first(offsetof(Superblock, checksum)));
+  // The first begins behind what boot loaders want, the copies at the beginning of their groups.
   std::vector<std::byte> block(block_size());
-  std::memcpy(block.data() + kSuperblockOffset % block_size(), &super, sizeof super);
-  BH_TRY(parts_.writer.write(kSuperblockOffset / block_size(), block));
-  return parts_.writer.flush();
+  std::memcpy(block.data() + (group == 0 ? kSuperblockOffset % block_size() : 0), &super,
+              sizeof super);
+  return parts_.writer.write(geometry_.group_start(group), block);
 }
 
 }  // namespace bulkhead::ext4

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "bulkhead/base/result.h"
@@ -55,7 +56,9 @@ class ImageFinisher {
   Result<> write_block_bitmap(std::uint32_t group, GroupDescriptor& descriptor);
   Result<> write_inode_bitmap(std::uint32_t group, GroupDescriptor& descriptor);
   void seal(GroupDescriptor& descriptor, std::uint32_t group) const;
-  Result<> write_superblock();
+  Result<> write_descriptors(std::uint32_t first, std::span<const GroupDescriptor> descriptors);
+  [[nodiscard]] Superblock superblock() const;
+  Result<> write_superblock(Superblock super, std::uint32_t group);
 
   [[nodiscard]] std::uint32_t inode_seed(std::uint32_t number) const;
   InodeRecord record_of(Node& node);
