@@ -12,6 +12,9 @@ if(Python3_Interpreter_FOUND)
   bulkhead_add_system_test(NAME ext4_reader_oracle
     COMMAND Python3::Interpreter "${CMAKE_CURRENT_SOURCE_DIR}/ext4_reader_oracle.py" $<TARGET_FILE:ext4_tool>
     LABELS unit TIMEOUT 900)
+  bulkhead_add_system_test(NAME ext4_directory_oracle
+    COMMAND Python3::Interpreter "${CMAKE_CURRENT_SOURCE_DIR}/ext4_directory_oracle.py" $<TARGET_FILE:ext4_tool>
+    LABELS unit TIMEOUT 600)
   bulkhead_add_system_test(NAME ext4_resize
     COMMAND Python3::Interpreter "${CMAKE_CURRENT_SOURCE_DIR}/ext4_resize_test.py" $<TARGET_FILE:ext4_tool>
     LABELS unit TIMEOUT 300)

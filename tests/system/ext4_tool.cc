@@ -5,6 +5,7 @@
 //   ext4_tool export FILE TAR
 //   ext4_tool populate FILE BYTES [OPTION…] LAYER…      BYTES 0: as small as possible; layers may
 //   be compressed
+//   ext4_tool directory FILE BYTES [OPTION…] DIRECTORY
 //
 // Options are journal=BYTES, block-size=BYTES and growable=1.
 
@@ -25,6 +26,7 @@
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/text.h"
+#include "bulkhead/ext4/directory_importer.h"
 #include "bulkhead/ext4/formatter.h"
 #include "bulkhead/ext4/reader.h"
 #include "bulkhead/ext4/source.h"
@@ -79,6 +81,14 @@ Result<FormatResult> populate(int fd, const FormatOptions& options,
   return std::move(formatter).finish();
 }
 
+Result<FormatResult> populate_from_directory(int fd, const FormatOptions& options,
+                                             const std::string& path) {
+  Formatter formatter = BH_TRY(Formatter::create(fd, options));
+  const os::UniqueFd directory = BH_TRY(os::open_file(path, O_RDONLY | O_DIRECTORY));
+  BH_TRY(apply_directory(formatter, directory.get(), {.excluded = fd}));
+  return std::move(formatter).finish();
+}
+
 Result<FormatResult> export_to(const std::string& image_path, const std::string& tar_path) {
   const os::UniqueFd file = BH_TRY(os::open_file(image_path, O_RDONLY));
   const os::FileSpace space = BH_TRY(os::file_space(file.get()));
@@ -95,7 +105,7 @@ Result<FormatResult> export_to(const std::string& image_path, const std::string&
 
 Result<FormatResult> run(std::span<const std::string> arguments) {
   if (arguments.size() < 3) {
-    return fail(ErrorCode::Invalid, "usage: empty|scratch|populate|export FILE BYTES …");
+    return fail(ErrorCode::Invalid, "usage: empty|scratch|populate|directory|export FILE BYTES …");
   }
   if (arguments[0] == "export") {
     return export_to(arguments[1], arguments[2]);
@@ -109,6 +119,9 @@ Result<FormatResult> run(std::span<const std::string> arguments) {
   const FormatOptions options = BH_TRY(format_options(bytes, rest));
   if (arguments[0] == "empty") {
     return format_empty(file.get(), options);
+  }
+  if (arguments[0] == "directory" && rest.size() == 1) {
+    return populate_from_directory(file.get(), options, rest.front());
   }
   return populate(file.get(), options, rest);
 }

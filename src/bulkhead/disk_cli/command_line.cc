@@ -18,6 +18,7 @@ namespace {
 
 constexpr const char* kExamples = R"(Examples:
   bulkhead disk create --size 10g --journal 16m data.img
+  bulkhead disk create tree.img tree/
   tar -C tree -c . | bulkhead disk create --from - tree.img
   bulkhead disk ls -l tree.img /etc
   bulkhead disk cat tree.img /etc/hostname
@@ -59,12 +60,16 @@ class CommandLine {
 
  private:
   void add_create() {
-    CLI::App* command = app_.add_subcommand("create", "Make an image, empty or from a tar");
+    CLI::App* command =
+        app_.add_subcommand("create", "Make an image: empty, or of a directory or a tar");
     CreateOptions& create = options_->create;
     command->add_option("FILE", create.path, "the image")->required();
+    CLI::Option* directory =
+        command->add_option("DIRECTORY", create.directory, "its tree is copied into the image");
     command->add_option("--size", create.size,
                         "such as 10g; without it as small as the content allows");
-    command->add_option("--from", create.from, "tar in any compression; - is standard input");
+    command->add_option("--from", create.from, "tar in any compression; - is standard input")
+        ->excludes(directory);
     command->add_option("--label", create.label, "at most 16 bytes");
     command->add_option("--uuid", create.uuid,
                         "without it one made from the content: the same tree, the same bytes");

@@ -16,6 +16,7 @@ struct CreateOptions {
   std::string path;
   std::string size;  ///< empty: as small as its content allows
   std::string from;  ///< a tar stream in any compression, "-" for standard input; empty: nothing
+  std::string directory;  ///< whose tree is copied; empty: none
   std::string label;
   std::string uuid;        ///< empty: made from the content
   std::string journal;     ///< its size; empty: none

@@ -19,6 +19,7 @@
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/text.h"
 #include "bulkhead/disk_cli/commands.h"
+#include "bulkhead/ext4/directory_importer.h"
 #include "bulkhead/ext4/formatter.h"
 #include "bulkhead/ext4/tar_importer.h"
 #include "bulkhead/os/file.h"
@@ -113,7 +114,13 @@ Result<ext4::FormatOptions> format_options(const CreateOptions& options) {
   return format;
 }
 
-Result<> populate(ext4::Formatter& formatter, const std::string& from) {
+void warn_of_dropped(std::uint64_t xattrs) {
+  if (xattrs > 0) {
+    log::warning("{} extended attributes that ext4 does not have were left out", xattrs);
+  }
+}
+
+Result<> populate_from_tar(ext4::Formatter& formatter, const std::string& from) {
   std::optional<os::UniqueFd> file;
   if (from != "-") {
     file = BH_TRY(os::open_file(from, O_RDONLY));
@@ -122,9 +129,29 @@ Result<> populate(ext4::Formatter& formatter, const std::string& from) {
   const auto inflater = BH_TRY(archive::detect_inflater(reader));
   const ext4::LayerStats stats = BH_TRY(
       ext4::apply_layer(formatter, *inflater.reader, {.whiteouts = ext4::Whiteouts::Ignore}));
-  if (stats.dropped_xattrs > 0) {
-    log::warning("{} extended attributes that ext4 does not have were left out",
-                 stats.dropped_xattrs);
+  warn_of_dropped(stats.dropped_xattrs);
+  return {};
+}
+
+Result<> populate_from_directory(ext4::Formatter& formatter, const std::string& path, int image) {
+  const os::UniqueFd directory = BH_TRY(os::open_file(path, O_RDONLY | O_DIRECTORY));
+  const ext4::DirectoryStats stats =
+      BH_TRY(ext4::apply_directory(formatter, directory.get(), {.excluded = image}));
+  warn_of_dropped(stats.dropped_xattrs);
+  if (stats.changed > 0) {
+    log::warning("{} files were changed or removed while they were read", stats.changed);
+  }
+  return {};
+}
+
+Result<> populate(ext4::Formatter& formatter, const CreateOptions& options, int image) {
+  if (!options.directory.empty()) {
+    return populate_from_directory(formatter, options.directory, image)
+        .context("disk create from " + quote(options.directory));
+  }
+  if (!options.from.empty()) {
+    return populate_from_tar(formatter, options.from)
+        .context("disk create from " + quote(options.from));
   }
   return {};
 }
@@ -141,12 +168,7 @@ Result<> create(const CreateOptions& options) {
   const os::UniqueFd file = BH_TRY(os::open_file(name, O_RDWR | O_CREAT | O_EXCL, 0644));
   Temporary temporary(name);
   ext4::Formatter formatter = BH_TRY(ext4::Formatter::create(file.get(), format));
-  if (!options.from.empty()) {
-    auto populated = populate(formatter, options.from);
-    if (!populated) {
-      return std::move(populated).error().context("disk create from " + quote(options.from));
-    }
-  }
+  BH_TRY(populate(formatter, options, file.get()));
   const ext4::FormatResult result = BH_TRY(std::move(formatter).finish());
   BH_TRY(temporary.rename_to(options.path));
   log::info("{}: {} of {} used, {} inodes", quote(options.path), format_size(result.used_bytes),

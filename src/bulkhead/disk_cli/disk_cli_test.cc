@@ -86,6 +86,24 @@ TEST_F(DiskCliTest, TakesATarAndGivesFilesBack) {
   EXPECT_THAT(run({"cp", disk.c_str(), "/", directory_.c_str()}), IsError(ErrorCode::Invalid));
 }
 
+TEST_F(DiskCliTest, TakesADirectoryButNotTheImageInIt) {
+  ASSERT_THAT(os::make_directories(path("tree/etc")), IsOk());
+  ASSERT_THAT(os::replace_file(path("tree/etc/hostname"), "bulkhead"), IsOk());
+  const std::string disk = path("tree/disk");
+  ASSERT_THAT(run({"create", disk.c_str(), path("tree").c_str()}), IsOk());
+  EXPECT_THAT(run({"check", disk.c_str()}), IsOk());
+  auto opened = Disk::open(disk);
+  ASSERT_THAT(opened, IsOk());
+  EXPECT_THAT(opened->image().resolve("etc/hostname"), IsOk());
+  const auto root = opened->image().resolve("");
+  ASSERT_THAT(root, IsOk());
+  EXPECT_EQ(opened->image().list(*root)->size(), 1U);
+  EXPECT_THAT(run({"create", path("other").c_str(), path("absent").c_str()}),
+              IsError(ErrorCode::NotFound));
+  EXPECT_THAT(run({"create", "--from", "-", path("other").c_str(), path("tree").c_str()}),
+              IsError(ErrorCode::Invalid));
+}
+
 TEST_F(DiskCliTest, LeavesNothingHalfMade) {
   ASSERT_THAT(os::replace_file(path("bad"), std::string(5000, 'x')), IsOk());
   EXPECT_THAT(run({"create", "--from", path("bad").c_str(), path("disk").c_str()}),

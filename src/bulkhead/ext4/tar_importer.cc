@@ -39,11 +39,6 @@ SplitPath split_path(std::string_view path) {
   return {path.substr(0, slash), path.substr(slash + 1)};
 }
 
-/// Overlayfs's own marks: an image must not steer the mount that it becomes part of.
-bool is_overlay_mark(std::string_view name) {
-  return name.starts_with("trusted.overlay.") || name.starts_with("user.overlay.");
-}
-
 Timestamp timestamp_of(const archive::EntryTime& time) {
   return {.seconds = time.seconds, .nanoseconds = time.nanoseconds};
 }

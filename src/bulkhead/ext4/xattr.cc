@@ -266,6 +266,10 @@ std::string key_of(std::span<const Stored> all) {
 
 bool is_storable_xattr(std::string_view name) { return prefix_of(name) != nullptr; }
 
+bool is_overlay_mark(std::string_view name) {
+  return name.starts_with("trusted.overlay.") || name.starts_with("user.overlay.");
+}
+
 Result<std::uint32_t> XattrTable::add(std::span<const Xattr> xattrs) {
   if (xattrs.empty()) {
     return 0U;

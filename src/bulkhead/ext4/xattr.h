@@ -21,6 +21,9 @@ namespace bulkhead::ext4 {
 /// Whether ext4 stores attributes of this name: user., trusted., security., POSIX ACLs.
 bool is_storable_xattr(std::string_view name);
 
+/// Overlayfs's own marks: what is imported must not steer the mount that it becomes part of.
+bool is_overlay_mark(std::string_view name);
+
 /// One set of attributes, encoded.
 struct XattrSet {
   std::vector<std::byte> in_inode;  ///< behind i_extra_isize; empty: none
