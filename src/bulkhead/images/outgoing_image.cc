@@ -218,6 +218,10 @@ class Selector {
         entries.push_back(std::move(entry));
       }
     }
+    if (entries == index.manifests) {  // all of it was asked for, piece by piece
+      image_.documents.push_back(record_.target);
+      return std::move(image_);
+    }
     if (image_.documents.size() == 1) {
       return std::move(image_);
     }

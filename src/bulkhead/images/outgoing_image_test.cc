@@ -76,13 +76,20 @@ TEST_F(OutgoingImageTest, APartIsInTheOrderOfTheIndexWithItsAttestations) {
   index_of({before, arm(), amd(), attestation_of(amd())});
   store::Store store = open();
   const auto record = fetched(store, "a:1", {.platform = kAmd, .all_platforms = true});
-  const OutgoingImage both = selected(store, record, {.platforms = {kAmd, kArm}});
-  EXPECT_THAT(made_of(both),
-              ElementsAre(before.digest, arm().digest, amd().digest, attestation_of(amd()).digest));
   const OutgoingImage one = selected(store, record, {.platforms = {kArm}});
   EXPECT_THAT(made_of(one), ElementsAre(before.digest, arm().digest));
   EXPECT_EQ(one.documents.size(), 3U);
   EXPECT_THAT(digests(one.blobs), testing::IsSupersetOf({layer_of(arm_), config_of(arm_)}));
+}
+
+TEST_F(OutgoingImageTest, AllPiecesAreTheWholeIndex) {
+  const oci::Descriptor top = index();
+  store::Store store = open();
+  const auto record = fetched(store, "a:1", {.platform = kAmd, .all_platforms = true});
+  const OutgoingImage image = selected(store, record, {.platforms = {kArm, kAmd}});
+  EXPECT_FALSE(image.made);
+  EXPECT_EQ(image.documents.size(), 4U);
+  EXPECT_EQ(image.documents.back().digest, top.digest);
 }
 
 TEST_F(OutgoingImageTest, OneManifestIsNoIndex) {
@@ -100,11 +107,16 @@ TEST_F(OutgoingImageTest, OneManifestIsNoIndex) {
 
 TEST_F(OutgoingImageTest, NestedIndexesAreFlattenedWhereOnlyAPartGoes) {
   const oci::Descriptor inner = index_of({arm(), attestation_of(arm())});
-  index_of({amd(), inner});
+  const oci::Descriptor top = index_of({inner, amd()});
   store::Store store = open();
-  const auto record = fetched(store, "a:1", {.platform = kArm});
-  const OutgoingImage image = selected(store, record);
-  EXPECT_THAT(made_of(image), ElementsAre(arm().digest, attestation_of(arm()).digest));
+  const auto part = fetched(store, "a:1", {.platform = kArm});
+  EXPECT_THAT(made_of(selected(store, part)),
+              ElementsAre(arm().digest, attestation_of(arm()).digest));
+  source_.set_top(top);
+  const auto whole = fetched(store, "a:1", {.platform = kAmd, .all_platforms = true});
+  EXPECT_EQ(selected(store, whole).documents.back().digest, top.digest);
+  EXPECT_THAT(made_of(selected(store, whole, {.platforms = {kAmd, kArm}})),
+              ElementsAre(arm().digest, attestation_of(arm()).digest, amd().digest));
 }
 
 TEST_F(OutgoingImageTest, APlatformOfASingleManifestIsLookedAt) {
