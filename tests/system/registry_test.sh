@@ -80,13 +80,21 @@ openssl req -quiet -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -day
   -keyout ca.key -out ca.pem -addext basicConstraints=critical,CA:TRUE 2>/dev/null ||
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=authority \
     -keyout ca.key -out ca.pem 2>/dev/null
+certificate() { # NAME DAYS ALTERNATIVE-NAMES SIGNER-OPTION…
+  local name=$1 days=$2
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$name" \
+    -keyout "$name.key" -out "$name.csr" 2>/dev/null
+  printf 'subjectAltName=%s\n' "$3" >"$name.ext"
+  shift 3
+  openssl x509 -req -in "$name.csr" -days "$days" -extfile "$name.ext" -out "$name.pem" "$@" 2>/dev/null
+}
+by_ca=(-CA ca.pem -CAkey ca.key -CAcreateserial)
 for name in server client; do
-  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=$name \
-    -keyout $name.key -out $name.csr 2>/dev/null
-  printf 'subjectAltName=IP:127.0.0.1,DNS:registry.test\n' >$name.ext
-  openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 1 \
-    -extfile $name.ext -out $name.pem 2>/dev/null
+  certificate $name 1 IP:127.0.0.1,DNS:registry.test,DNS:localhost "${by_ca[@]}"
 done
+certificate expired -1 IP:127.0.0.1 "${by_ca[@]}"
+certificate other-host 1 DNS:registry.test "${by_ca[@]}"
+certificate self-signed 1 IP:127.0.0.1 -signkey self-signed.key
 python3 -W ignore -c 'import crypt; print("user:" + crypt.crypt("pass:word", crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16)))' >htpasswd
 
 client_ca=
@@ -280,6 +288,7 @@ check "as it came" equal "$(remote_digest $attested)" "$(remote_digest 127.0.0.1
 check "a part by name" goes_alike 2 --platform amd64
 check "one without attestation is a manifest" goes_alike 0 --platform arm64
 check "both, whatever their order" goes_alike 3 --platform arm64,amd64
+check "are all of it, as it came" equal "$(remote_digest $attested)" "$(remote_digest 127.0.0.1:5001/alike:1)"
 check "skopeo copies all of that" skopeo copy -q --all --src-tls-verify=false docker://127.0.0.1:5001/alike:1 dir:alike
 
 # --- progress -----------------------------------------------------------------------------------
@@ -429,7 +438,9 @@ check "once" fails_with "not found" "$tool" delete-blob 127.0.0.1:5000/team/one 
 
 # --- a registry that misbehaves -----------------------------------------------------------------
 
-"$project_dir/tests/system/lib/faulty-registry" layout 5010 5011 "$work/requests" &
+"$project_dir/tests/system/lib/faulty-registry" layout 5010 5011 "$work/requests" 5013 server.pem server.key \
+  5014 server.pem server.key 5015 expired.pem expired.key 5016 other-host.pem other-host.key \
+  5017 self-signed.pem self-signed.key &
 pids+=($!)
 wait_for http://127.0.0.1:5010/v2/
 export BULKHEAD_REGISTRY_TIMEOUT=2
@@ -466,10 +477,14 @@ check "one byte a connection" never byte "remaining to read"
 check "a part where all was asked for" never partial "a part where all was asked for"
 check "fewer bytes than promised" never short "bytes instead of"
 check "more bytes than promised" never long "bytes instead of"
+check "no size announced" arrives chunked
+check "and fewer bytes" never chunked-short "the answer ends"
+check "and more bytes" never chunked-long "longer than"
 check "an encoding nobody asked for" never encoded "an encoding that was not asked for"
 check "a redirect to another host is followed" arrives redirect
 check "a redirect to a file is not" never redirect-file "url"
 check "redirects without end" never loop "more than 10 redirects"
+check "a chain of a hundred" never redirect-chain "more than 10 redirects"
 check "a stalled download goes on" arrives stall
 check "a trickle does not count" never trickle "nothing came"
 check "nor does what is no content" never flood "nothing came"
@@ -489,6 +504,34 @@ check "a challenge without end" never challenge "WWW-Authenticate: longer than"
 check "a token that ends is renewed" arrives expire
 check "a token service without https elsewhere is not asked" never elsewhere "token service without https"
 check "nor does a redirect's target get a password" never basic-elsewhere "refuses access"
+export SSL_CERT_FILE=$work/ca.pem
+check "one with https elsewhere is asked, without password" arrives elsewhere-tls
+check "it was" grep -q "^5014 GET /token/steal" requests
+tls_pull() { "$image" pull -q "$@"; }
+check "TLS" tls_pull 127.0.0.1:5013/fine/one:1
+check "an upload from https to http" fails_with "over http" "$image" push 127.0.0.1:5013/fine/one:1 127.0.0.1:5013/push-plain/one:1
+forget 127.0.0.1:5013/fine/one:1
+check "a redirect from https to http" fails_with "from https to http" tls_pull 127.0.0.1:5013/redirect-plain/one:1
+check "neither was gone after" equal "" "$(grep -E '^5010 [A-Z]+ /(elsewhere|v2/push-plain)' requests)"
+check "unless that is allowed" tls_pull --insecure 127.0.0.1:5013/redirect-plain/one:1
+forget 127.0.0.1:5013/redirect-plain/one:1
+check "a certificate that has expired" fails_with "expired" tls_pull 127.0.0.1:5015/fine/one:1
+check "one of another host" fails_with "certificate subject name" tls_pull 127.0.0.1:5016/fine/one:1
+check "one that nobody vouches for" fails_with "self-signed" tls_pull 127.0.0.1:5017/fine/one:1
+for port in 5015 5016 5017; do
+  check "--insecure does not look at that of $port" tls_pull --insecure 127.0.0.1:$port/fine/one:1
+  forget 127.0.0.1:$port/fine/one:1
+done
+unset SSL_CERT_FILE
+
+check "a list that goes round" fails_with "round in a circle" "$image" registry tags "$(bad circle)"
+check "a list that goes on elsewhere" fails_with "goes on elsewhere" "$image" registry tags "$(bad elsewhere)"
+check "a list without end" within 120 fails_with "more than 2000 pages" "$image" registry tags "$(bad endless)"
+check "a list of too many" fails_with "more than 200000 entries" "$image" registry tags "$(bad many)"
+check "a page that is too large" fails_with "answer of more than" "$image" registry tags "$(bad large)"
+check "no list at all" fails_with "tags" "$image" registry tags "$(bad no-list)"
+check "tags that would steer the terminal" "$image" registry tags "$(bad terminal)"
+check "are quoted" equal $'plain\n"\\x1b[31mred"\n"two\\x0alines"' "$(cat last)"
 
 "$image" pull -q "$(bad fine)" >/dev/null
 pushes() { "$image" push -q "$(bad fine)" "$(bad "$1")"; }
@@ -500,7 +543,7 @@ check "an upload that is taken elsewhere" pushes push-foreign
 check "a tag alone is deleted where the registry can" "$image" registry delete "$(bad delete-tag)"
 check "and nothing else" equal "DELETE /v2/delete-tag/one/manifests/1" "$(grep -o 'DELETE [^ ]*' requests)"
 check "a registry that took in something else" fails_with "took in" "$image" push "$(bad fine)" "$(bad push-lies)"
-no_secrets_elsewhere() { ! awk '$1 == 5011 && $4 != "-"' requests | grep .; }
+no_secrets_elsewhere() { ! awk '($1 == 5011 || $1 == 5014) && $4 != "-"' requests | grep .; }
 check "no request elsewhere had credentials" no_secrets_elsewhere
 
 echo "all passed"
