@@ -18,7 +18,7 @@ namespace bulkhead::archive {
 namespace {
 
 // Large enough that a piece is worth a call, small enough to stay in the second-level cache.
-constexpr std::size_t kOutputBytes = std::size_t{256} << 10U;
+constexpr std::size_t kOutputBytes = std::size_t{128} << 10U;
 constexpr std::uint64_t kRatioAfter = std::uint64_t{64} << 20U;
 
 bool begins_with(Bytes data, std::string_view magic) { return as_text(data).starts_with(magic); }

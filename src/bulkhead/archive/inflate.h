@@ -35,7 +35,7 @@ struct InflateLimits {
 /// Concatenated members, frames and streams are one stream. What follows the last gzip member or
 /// bzip2 stream without being another is ignored, as gzip and bzip2 do; zstd and xz call it an
 /// error. The source is read to its end in every case, so that a HashingReader below has seen all
-/// of it. Memory: 512 KiB for gzip, up to 128 MiB (window) for zstd, 128 MiB for xz, 4 MiB for
+/// of it. Memory: 256 KiB for gzip, up to 128 MiB (window) for zstd, 128 MiB for xz, 4 MiB for
 /// bzip2.
 ///
 /// Errors of next(): Corrupt for malformed or truncated data, ResourceExhausted beyond `limits` or

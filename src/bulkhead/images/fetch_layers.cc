@@ -24,7 +24,7 @@
 namespace bulkhead::images {
 namespace {
 
-/// Fetched and inflated at the same time. Each takes a connection, three threads and some 6 MiB.
+/// Fetched at the same time. Each takes a connection, three threads and some 400 KiB.
 constexpr std::size_t kLayersAtOnce = 3;
 
 class LayerFetcher {
@@ -77,7 +77,7 @@ class LayerFetcher {
     return total;
   }
 
-  /// Some layers are fetched and inflated ahead; but one that is there twice is fetched once.
+  /// Some layers are fetched ahead; but one that is there twice is fetched once.
   [[nodiscard]] bool may_start(std::size_t index, std::size_t next) const {
     if (next >= index + kLayersAtOnce) {
       return false;

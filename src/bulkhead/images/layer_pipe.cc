@@ -26,17 +26,10 @@
 namespace bulkhead::images {
 namespace {
 
-constexpr std::size_t kInflatedBytes = std::size_t{1} << 20U;
-/// What a layer whose turn has not come may have ready.
-constexpr std::size_t kHashedBytes = std::size_t{4} << 20U;
-/// The same beside a decoder that may have taken 128 MiB.
-constexpr std::size_t kHashedBytesBesideHeavy = std::size_t{1} << 20U;
-constexpr std::size_t kReadBytes = std::size_t{256} << 10U;
-
-/// Whether a decoder may take tens of megabytes.
-bool is_heavy(archive::Compression compression) {
-  return compression == archive::Compression::Zstd || compression == archive::Compression::Xz;
-}
+/// What may lie between two threads. More makes nothing faster, and a decoder beside it may have
+/// taken 128 MiB.
+constexpr std::size_t kQueuedBytes = std::size_t{256} << 10U;
+constexpr std::size_t kReadBytes = std::size_t{64} << 10U;
 
 }  // namespace
 
@@ -78,8 +71,7 @@ LayerPipe::LayerPipe(LayerPipeOptions options, Open open, store::BlobWriter blob
       open_(std::move(open)),
       blob_(std::move(blob)),
       blob_fd_(blob_->fd()),
-      inflated_(kInflatedBytes),
-      hashed_(kHashedBytes) {
+      queue_(kQueuedBytes) {
   start();
 }
 
@@ -87,8 +79,7 @@ LayerPipe::LayerPipe(LayerPipeOptions options, os::UniqueFd file)
     : options_(std::move(options)),
       file_(std::move(file)),
       blob_fd_(file_.get()),
-      inflated_(kInflatedBytes),
-      hashed_(kHashedBytes) {
+      queue_(kQueuedBytes) {
   start();
 }
 
@@ -113,8 +104,7 @@ void LayerPipe::stop() {
     is_stopped_ = true;
   }
   changed_.notify_all();
-  inflated_.abandon();
-  hashed_.abandon();
+  queue_.abandon();
 }
 
 void LayerPipe::fetch() {
@@ -170,44 +160,38 @@ void LayerPipe::wait_for_turn() {
   changed_.wait(lock, [&] { return has_turn_ || is_stopped_; });
 }
 
-void LayerPipe::inflate() { inflated_.finish(inflate_all()); }
+void LayerPipe::inflate() { queue_.finish(inflate_all()); }
 
 Result<> LayerPipe::inflate_all() {
+  wait_for_turn();
   Follower follower(*this);
   PeekingReader peeking(follower);
   const archive::Compression compression =
       archive::detect_compression(BH_TRY(peeking.peek(archive::kMagicBytes)));
-  if (is_heavy(compression)) {
-    hashed_.set_limit(kHashedBytesBesideHeavy);
-    wait_for_turn();
-  }
   const std::unique_ptr<archive::Reader> inflater = BH_TRY(
       archive::make_inflater(compression, peeking, {.output_bytes = options_.most_tar_bytes}));
   while (true) {
     const Bytes piece = BH_TRY(inflater->next());
-    if (piece.empty() || !inflated_.push(piece)) {
+    if (piece.empty() || !queue_.push(piece)) {
       return {};
     }
   }
 }
 
-void LayerPipe::hash() {
-  hashed_.finish([&]() -> Result<> {
-    hash::Hasher hasher = BH_TRY(hash::Hasher::create(options_.diff_id.algorithm()));
-    while (true) {
-      const Bytes piece = BH_TRY(inflated_.next());
-      if (piece.empty()) {
-        break;
-      }
-      hasher.update(piece);
-      tar_bytes_ += piece.size();
-      if (!hashed_.push(piece)) {
-        return {};
-      }
+void LayerPipe::hash() { queue_.finish_inspection(hash_all()); }
+
+Result<> LayerPipe::hash_all() {
+  hash::Hasher hasher = BH_TRY(hash::Hasher::create(options_.diff_id.algorithm()));
+  while (true) {
+    const Bytes piece = BH_TRY(queue_.inspect());
+    if (piece.empty()) {
+      break;
     }
-    tar_digest_ = hasher.finish();
-    return {};
-  }());
+    hasher.update(piece);
+    tar_bytes_ += piece.size();
+  }
+  tar_digest_ = hasher.finish();
+  return {};
 }
 
 archive::Reader& LayerPipe::tar() {
@@ -216,7 +200,7 @@ archive::Reader& LayerPipe::tar() {
     has_turn_ = true;
   }
   changed_.notify_all();
-  return hashed_;
+  return queue_;
 }
 
 Result<LayerPipe::Finished> LayerPipe::finish(Result<> applied) {

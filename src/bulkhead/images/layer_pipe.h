@@ -21,12 +21,12 @@
 //
 //   fetch:    source → size check → hash → blob file
 //   inflate:  blob file, as far as it was written → inflate → queue
-//   hash:     queue → hash of the tar stream → queue
-//   caller:   queue → tar → ext4
+//   hash:     what is in the queue → hash of the tar stream
+//   caller:   what was hashed, out of the queue → tar → ext4
 //
 // The blob file, in the page cache, is the buffer between the first two: a layer whose turn has not
-// come is fetched whole while its later steps wait with full queues. So memory stays bounded and no
-// connection idles.
+// come is fetched whole while its later steps wait. So memory stays bounded and no connection
+// idles.
 
 namespace bulkhead::images {
 
@@ -53,8 +53,8 @@ class LayerPipe {
   /// Gives everything up that is still going on.
   ~LayerPipe();
 
-  /// The tar stream. Decoders that may take much memory begin only now, so that one layer at a time
-  /// has one.
+  /// The tar stream. The decoder begins only now, so that one layer at a time has one: it may take
+  /// 128 MiB, and what it could do ahead is no more than what the queue holds.
   archive::Reader& tar();
 
   [[nodiscard]] const Digest& diff_id() const { return options_.diff_id; }
@@ -78,6 +78,7 @@ class LayerPipe {
   void inflate();
   Result<> inflate_all();
   void hash();
+  Result<> hash_all();
   void wait_for_turn();
   void stop();
 
@@ -95,8 +96,7 @@ class LayerPipe {
   bool has_turn_ = false;
   bool is_stopped_ = false;
 
-  PieceQueue inflated_;
-  PieceQueue hashed_;
+  PieceQueue queue_;
   // Of the hashing thread until it ends.
   std::optional<Digest> tar_digest_;
   std::uint64_t tar_bytes_ = 0;

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -10,6 +11,14 @@
 #include "bulkhead/base/result.h"
 
 namespace bulkhead::images {
+namespace {
+
+/// The end of a stream as its last piece.
+Result<Bytes> last_piece(const Result<>& end) {
+  return end.has_value() ? Result<Bytes>(Bytes{}) : Result<Bytes>(end.error());
+}
+
+}  // namespace
 
 bool PieceQueue::push(Bytes piece) {
   std::vector<std::byte> buffer;
@@ -36,15 +45,36 @@ bool PieceQueue::push(Bytes piece) {
   return true;
 }
 
-void PieceQueue::set_limit(std::size_t most_bytes) {
-  const std::lock_guard lock(mutex_);
-  most_bytes_ = most_bytes;
-}
-
 void PieceQueue::finish(Result<> end) {
   {
     const std::lock_guard lock(mutex_);
     end_ = std::move(end);
+  }
+  changed_.notify_all();
+}
+
+Result<Bytes> PieceQueue::inspect() {
+  std::unique_lock lock(mutex_);
+  if (std::exchange(is_inspecting_, false)) {
+    ++inspected_;
+    changed_.notify_all();
+  }
+  changed_.wait(lock, [&] { return is_abandoned_ || full_.size() > inspected_ || end_; });
+  if (is_abandoned_) {
+    return fail(ErrorCode::Cancelled, "cancelled");
+  }
+  if (full_.size() == inspected_) {
+    return last_piece(*end_);
+  }
+  is_inspecting_ = true;
+  // The others only add behind it and take away before it, which moves no element of a deque.
+  return Bytes(full_[inspected_]);
+}
+
+void PieceQueue::finish_inspection(Result<> end) {
+  {
+    const std::lock_guard lock(mutex_);
+    inspected_end_ = std::move(end);
   }
   changed_.notify_all();
 }
@@ -63,18 +93,16 @@ Result<Bytes> PieceQueue::next() {
     if (current_.capacity() > 0) {
       empty_.push_back(std::exchange(current_, {}));
     }
-    changed_.wait(lock, [&] { return is_abandoned_ || !full_.empty() || end_.has_value(); });
+    changed_.wait(lock, [&] { return is_abandoned_ || inspected_ > 0 || inspected_end_; });
     if (is_abandoned_) {
       return fail(ErrorCode::Cancelled, "cancelled");
     }
-    if (full_.empty()) {
-      if (!end_->has_value()) {
-        return end_->error();
-      }
-      return Bytes{};
+    if (inspected_ == 0) {
+      return last_piece(*inspected_end_);
     }
     current_ = std::move(full_.front());
     full_.pop_front();
+    --inspected_;
     bytes_ -= current_.size();
   }
   changed_.notify_all();

@@ -13,8 +13,8 @@
 
 namespace bulkhead::images {
 
-/// A stream between two threads: one pushes, another reads what was pushed. Holds a bounded number
-/// of bytes, in buffers that it uses again.
+/// A stream between three threads: one pushes, one inspects what was pushed, one reads what was
+/// inspected. Holds a bounded number of bytes, in buffers that it uses again.
 class PieceQueue final : public archive::Reader {
  public:
   /// One piece always fits, whatever its size.
@@ -23,27 +23,34 @@ class PieceQueue final : public archive::Reader {
   /// Copies the piece, when there is room for it. False: nobody reads any more.
   bool push(Bytes piece);
 
-  /// From now on.
-  void set_limit(std::size_t most_bytes);
-
   /// After the last piece: how the stream ends.
   void finish(Result<> end);
 
-  /// Nobody reads any more; who waits on either side is woken up.
+  /// For the inspector: the next piece, which goes on to the reader with the next call; empty at
+  /// the end. Errors: what the stream ended with; Cancelled when it was abandoned.
+  Result<Bytes> inspect();
+
+  /// After the last inspect(): how the stream ends for the reader.
+  void finish_inspection(Result<> end);
+
+  /// Nobody reads any more; whoever waits is woken up.
   void abandon();
 
-  /// Errors: what the stream ended with; Cancelled when it was abandoned.
+  /// For the reader. Errors: those of finish_inspection(); Cancelled when it was abandoned.
   Result<Bytes> next() override;
 
  private:
+  const std::size_t most_bytes_;
   std::mutex mutex_;
   std::condition_variable changed_;
   // Guarded by the mutex.
-  std::size_t most_bytes_;
   std::deque<std::vector<std::byte>> full_;
+  std::size_t inspected_ = 0;   ///< of full_, from its front
+  bool is_inspecting_ = false;  ///< the piece behind those
   std::vector<std::vector<std::byte>> empty_;
   std::size_t bytes_ = 0;  ///< in full_
   std::optional<Result<>> end_;
+  std::optional<Result<>> inspected_end_;
   bool is_abandoned_ = false;
   /// The piece that the reader has.
   std::vector<std::byte> current_;

@@ -27,7 +27,7 @@ class SourceReader final : public archive::Reader {
   Result<Bytes> next() override;
 
  private:
-  static constexpr std::size_t kBufferBytes = std::size_t{256} << 10U;
+  static constexpr std::size_t kBufferBytes = std::size_t{128} << 10U;
 
   std::unique_ptr<oci::BlobReader> blob_;
   std::vector<std::byte> buffer_;

@@ -33,7 +33,7 @@ namespace {
 
 using std::chrono::steady_clock;
 
-constexpr std::size_t kMostBuffered = 1U << 20U;
+constexpr std::size_t kMostBuffered = 64U << 10U;
 constexpr std::size_t kMostHeaderBytes = 64U << 10U;
 /// What must move within the stall time-out.
 constexpr std::uint64_t kLeastMoved = 1024;
@@ -421,7 +421,7 @@ void HttpResponse::State::set_up(const HttpRequest& request) {
   set(CURLOPT_HEADERDATA, this);
   set(CURLOPT_WRITEFUNCTION, &State::on_body);
   set(CURLOPT_WRITEDATA, this);
-  set(CURLOPT_BUFFERSIZE, 512L << 10U);
+  set(CURLOPT_BUFFERSIZE, 64L << 10U);
   set_up_tls(request.tls);
   set_up_proxy();
   set_up_body(request);
