@@ -2,7 +2,6 @@
 
 #include <sys/types.h>
 
-#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstddef>
@@ -29,6 +28,7 @@
 #include "bulkhead/guest/network.h"
 #include "bulkhead/guest/phases.h"
 #include "bulkhead/guest/process.h"
+#include "bulkhead/guest/staged_child.h"
 #include "bulkhead/mux/connection.h"
 #include "bulkhead/mux/rpc_transport.h"
 #include "bulkhead/mux/session.h"
@@ -199,7 +199,7 @@ Result<> Agent::set_up_machine(const v1::StartRequest& plan) {
 }
 
 Result<> Agent::launch(const v1::StartRequest& plan,
-                       std::move_only_function<void(StartOutcome)> on_started) {
+                       std::move_only_function<void(StartOutcome)>& on_started) {
   first_ = BH_TRY(Process::launch(loop_, connection_->weak_session(), *cgroup_,
                                   {.id = "",
                                    .start = &plan,
@@ -235,7 +235,7 @@ Result<> Agent::launch_first(const v1::StartRequest& plan,
     }
     BH_TRY(set_up_machine(plan));
     if (staged_) {
-      BH_TRY(launch(plan, std::move(on_started)));
+      BH_TRY(launch(plan, on_started));
       phases_.mark("process");
     }
   }
@@ -245,7 +245,7 @@ Result<> Agent::launch_first(const v1::StartRequest& plan,
     staged_.reset();
     return first_->give_root();
   }
-  BH_TRY(launch(plan, std::move(on_started)));
+  BH_TRY(launch(plan, on_started));
   phases_.mark("process");
   return {};
 }
@@ -298,7 +298,7 @@ void Agent::exec(v1::ExecRequest request, ttrpc::Responder<v1::ExecResponse> res
     std::erase_if(others_, [](const auto& other) { return other.second->has_exited(); });
   }
   const auto answer = std::make_shared<ttrpc::Responder<v1::ExecResponse>>(std::move(respond));
-  const std::string id = request.exec_id();
+  const std::string& id = request.exec_id();
   auto launched =
       Process::launch(loop_, connection_->weak_session(), *cgroup_,
                       {.id = id,

@@ -57,8 +57,9 @@ class Agent final : public agent::v1::AgentService {
 
   Result<> make_ready(const agent::v1::PrepareRequest& request);
   Result<> set_up_machine(const agent::v1::StartRequest& plan);
+  /// Takes the callback.
   Result<> launch(const agent::v1::StartRequest& plan,
-                  std::move_only_function<void(StartOutcome)> on_started);
+                  std::move_only_function<void(StartOutcome)>& on_started);
   Result<> launch_first(const agent::v1::StartRequest& plan,
                         std::move_only_function<void(StartOutcome)> on_started);
   void reap();

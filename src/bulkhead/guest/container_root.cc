@@ -31,7 +31,6 @@
 #include "bulkhead/os/file_info.h"
 #include "bulkhead/os/io.h"
 #include "bulkhead/os/mount.h"
-#include "bulkhead/os/namespaces.h"
 #include "bulkhead/os/privilege.h"
 #include "bulkhead/os/unique_fd.h"
 
@@ -92,6 +91,7 @@ Result<os::UniqueFd> clone_file(const std::string& path) {
 /// mount cannot be copied.
 Result<std::vector<os::UniqueFd>> clone_generated_files(int count) {
   std::vector<os::UniqueFd> files;
+  files.reserve(static_cast<std::size_t>(count));
   for (int i = 0; i < count; ++i) {
     files.push_back(BH_TRY(clone_file(generated_file(i))));
   }
@@ -100,6 +100,7 @@ Result<std::vector<os::UniqueFd>> clone_generated_files(int count) {
 
 Result<std::vector<os::UniqueFd>> clone_null_devices(int count) {
   std::vector<os::UniqueFd> devices;
+  devices.reserve(static_cast<std::size_t>(count));
   for (int i = 0; i < count; ++i) {
     devices.push_back(BH_TRY(clone_file("/dev/null")));
   }

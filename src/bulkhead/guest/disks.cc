@@ -17,7 +17,6 @@
 #include "bulkhead/os/file.h"
 #include "bulkhead/os/machine.h"
 #include "bulkhead/os/mount.h"
-#include "bulkhead/os/unique_fd.h"
 
 namespace bulkhead::guest {
 namespace {

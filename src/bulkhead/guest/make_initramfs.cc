@@ -10,10 +10,10 @@
 #include <cstdio>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
 
-#include "bulkhead/base/bytes.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/os/file.h"
 

@@ -15,9 +15,11 @@
 #include <functional>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -124,7 +126,7 @@ Process::~Process() {
 Result<std::shared_ptr<Process>> Process::launch(
     os::EventLoop& loop, std::weak_ptr<mux::Session> session, const ContainerCgroup& cgroup,
     const Options& options, std::move_only_function<void(StartOutcome)> on_started) {
-  const std::shared_ptr<Process> process(new Process(loop, std::move(session), cgroup, options));
+  std::shared_ptr<Process> process(new Process(loop, std::move(session), cgroup, options));
   Standard child;
   if (!process->has_terminal_) {
     BH_TRY(process->prepare_standard(child));

@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -102,7 +103,7 @@ class Process : public std::enable_shared_from_this<Process> {
   const ContainerCgroup& cgroup_;
   std::string id_;
   bool has_terminal_;
-  mux::StreamId streams_[3];
+  std::array<mux::StreamId, 3> streams_;
   std::uint64_t kills_before_;  ///< for want of memory
 
   pid_t pid_ = 0;

@@ -23,6 +23,8 @@ class StagedChild {
 
   StagedChild(StagedChild&& other) noexcept = default;
   StagedChild& operator=(StagedChild&&) = delete;
+  StagedChild(const StagedChild&) = delete;
+  StagedChild& operator=(const StagedChild&) = delete;
   ~StagedChild();
 
   /// It has the mounts and covered paths of that plan.
