@@ -27,6 +27,8 @@ nothing_left() {
 shim_of() { field "$1" .state.shim_pid; }
 vm_of() { field "$1" .state.vm_pid; }
 
+no_tap() { [ -z "$(ip -o link show type tun)" ]; }
+
 @test "an image that is not there and cannot be pulled" {
   run bulkhead run --rm --pull never localhost/no-such:image true
   one_line 125 localhost/no-such:image
@@ -177,7 +179,8 @@ vm_of() { field "$1" .state.vm_pid; }
   kill -KILL "$(vm_of box)"
   [ "$(bulkhead wait box)" -eq 137 ]
   [[ "$(field box .state.error)" == *"signal 9"* ]]
-  [ -z "$(ip -o link show type tun)" ]
+  # The shim has it until its end.
+  wait_until 5 no_tap
   bulkhead rm box
   nothing_left
 }

@@ -57,7 +57,9 @@ struct ContainerOptions {
 
   /// What the machine has, of which `memory_bytes` is the container's limit: a power of two, so
   /// that few templates fit all.
-  [[nodiscard]] std::uint64_t machine_memory_bytes() const { return std::bit_ceil(memory_bytes); }
+  [[nodiscard]] std::uint64_t machine_memory_bytes() const {
+    return memory_bytes == 0 ? 0 : std::bit_ceil(memory_bytes);
+  }
 
   void to_proto(v1::CreateOptions& proto) const;
   [[nodiscard]] json::Value to_json() const;

@@ -95,10 +95,9 @@ void plan_resources(const oci::Resources& from, agent::v1::Resources& to) {
 
 /// A machine with more memory than was asked for: the container gets what was.
 void limit_memory(const ContainerOptions& options, agent::v1::Resources& resources) {
-  const bool has_less = resources.memory_bytes() != 0 &&  //
-                        resources.memory_bytes() <= options.memory_bytes;
-  if (options.memory_bytes != 0 && options.machine_memory_bytes() > options.memory_bytes &&
-      !has_less) {
+  const bool has_more =
+      resources.memory_bytes() == 0 || resources.memory_bytes() > options.memory_bytes;
+  if (has_more && options.machine_memory_bytes() > options.memory_bytes) {
     resources.set_memory_bytes(options.memory_bytes);
   }
 }
