@@ -247,7 +247,7 @@ check "leaves nothing" nothing_left
 mount -o remount,size=64m "$work/small"
 check "with room it succeeds" "$image" load -q -i "$work/oci.tar"
 mount -o remount,ro "$work/small"
-check "a read-only store" fails_with "" "$image" load -q -i "$work/docker.tar"
+check "a read-only store" fails_with "read-only file system" "$image" load -q -i "$work/docker.tar"
 umount "$work/small"
 
 echo "all passed"

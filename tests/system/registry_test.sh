@@ -342,6 +342,26 @@ for way in "fetches unpacking" "sends sending"; do
   check "is" has $'\e[K'
 done
 
+# --- no room ------------------------------------------------------------------------------------
+
+forget 127.0.0.1:5000/team/one:1
+mkdir small
+on_small_disk() { # MOUNT-OPTIONS: a pull into a store there; what it leaves is in the file left
+  unshare --mount bash -euc '
+    mount -t tmpfs -o size=64m tmpfs small
+    export BULKHEAD_STATE_DIR=$PWD/small/state
+    "$0" list -q
+    mount -o "remount,$1" small
+    status=0
+    "$0" pull 127.0.0.1:5000/team/one:1 || status=$?
+    find "$BULKHEAD_STATE_DIR" -type f ! -name "images.db*" ! -path "*/content/lock" >left
+    exit "$status"' "$image" "$1"
+}
+check "a disk that is full" fails_with "No space left" on_small_disk size=2m
+check "is left as it was" equal "" "$(cat left)"
+check "a store that is read-only" fails_with "read-only file system" on_small_disk ro
+check "is left as it was" equal "" "$(cat left)"
+
 # --- mirrors and proxies ------------------------------------------------------------------------
 
 "$image" list -q | xargs -r "$image" rm -f >/dev/null

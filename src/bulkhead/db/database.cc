@@ -198,6 +198,11 @@ Result<Database> Database::open(const std::string& path,
   if (result != SQLITE_OK) {
     return failure(handle, path);
   }
+  // It opens what it may not write for reading, and then misses files that it may not make.
+  if (::sqlite3_db_readonly(handle, "main") == 1) {
+    return fail(ErrorCode::PermissionDenied,
+                "{}: it cannot be written: a read-only file system, or another user's file", path);
+  }
   ::sqlite3_busy_timeout(handle, static_cast<int>(options.busy_timeout.count()));
   Database database(std::move(state));
   BH_TRY(database.use_write_ahead_log());

@@ -1,4 +1,3 @@
-#include <chrono>
 #include <string>
 #include <utility>
 #include <variant>
@@ -119,8 +118,8 @@ TEST(ImageCommandLine, TakesCommandsAndRefusesNonsense) {
 }
 
 TEST(ImageCommandLine, HelpsWithExamples) {
-  for (const char* command : {"pull", "push", "load", "save", "import", "list", "rm", "tag", "untag",
-                              "prune", "verify", "inspect"}) {
+  for (const char* command : {"pull", "push", "load", "save", "import", "list", "rm", "tag",
+                              "untag", "prune", "verify", "inspect"}) {
     const auto help = parse({command, "--help"});
     ASSERT_THAT(help, IsOk());
     EXPECT_THAT(std::get<Help>(*help).text,

@@ -13,7 +13,6 @@
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/table.h"
-#include "bulkhead/base/text.h"
 #include "bulkhead/image_cli/commands.h"
 #include "bulkhead/image_cli/registry_access.h"
 #include "bulkhead/json/value.h"

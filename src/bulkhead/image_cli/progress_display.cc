@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -27,7 +28,8 @@ double seconds_of(ProgressDisplay::Clock::duration duration) {
 }
 
 std::string minutes(double duration) {
-  const auto whole = static_cast<std::uint64_t>(duration + 0.5);
+  static constexpr double kLongest = 100 * 24 * 3600;
+  const long whole = std::lround(std::min(duration, kLongest));
   return fmt::format("{}:{:02}", whole / 60, whole % 60);
 }
 

@@ -1,6 +1,7 @@
 #include "bulkhead/image_cli/progress_display.h"
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,14 @@ TEST(ProgressDisplay, SaysWhenARegistryHasYetToAnswer) {
   display.layer_started(digest('a'), 1'000'000, kBegin);
   display.layer_advanced(digest('a'), 1'000'000);
   EXPECT_EQ(display.lines(50, 24, kBegin)[0], "aaaaaaaaaaaa  finishing 1 MB");
+}
+
+TEST(ProgressDisplay, BoundsTheTimeThatIsLeft) {
+  ProgressDisplay display(ProgressDisplay::Colour::None, LayerWork::Unpacking);
+  display.layer_started(digest('b'), std::uint64_t{1} << 53U, kBegin);
+  display.layer_advanced(digest('b'), 1);
+  EXPECT_THAT(display.lines(100, 24, kBegin + std::chrono::hours(10'000))[0],
+              testing::EndsWith("144000:00"));
 }
 
 TEST(ProgressDisplay, FitsNarrowTerminals) {

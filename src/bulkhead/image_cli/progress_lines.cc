@@ -9,6 +9,7 @@
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/digest.h"
 #include "bulkhead/base/text.h"
+#include "bulkhead/image_cli/progress_display.h"
 #include "bulkhead/os/io.h"
 
 namespace bulkhead::image_cli {

@@ -1,7 +1,6 @@
 #include "bulkhead/images/push.h"
 
 #include <memory>
-#include <utility>
 
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/text.h"

@@ -173,7 +173,7 @@ class Selector {
   }
 
   Result<oci::Descriptor> find(const oci::Index& flat, const oci::Platform& platform) {
-    const oci::Descriptor found = BH_TRY(oci::select_platform(flat, platform));
+    oci::Descriptor found = BH_TRY(oci::select_platform(flat, platform));
     if (!BH_TRY(add(found))) {
       return not_here(platform);
     }

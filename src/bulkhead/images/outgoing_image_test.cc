@@ -1,6 +1,7 @@
 #include "bulkhead/images/outgoing_image.h"
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -9,7 +10,7 @@
 #include "bulkhead/base/digest.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/testing.h"
-#include "bulkhead/images/fetch.h"
+#include "bulkhead/images/test_image.h"
 #include "bulkhead/images/two_platforms_test_fixture.h"
 #include "bulkhead/oci/manifest.h"
 #include "bulkhead/oci/media_type.h"
@@ -25,6 +26,7 @@ using testing::UnorderedElementsAre;
 
 std::vector<Digest> digests(const std::vector<oci::Descriptor>& list) {
   std::vector<Digest> digests;
+  digests.reserve(list.size());
   for (const oci::Descriptor& one : list) {
     digests.push_back(one.digest);
   }
