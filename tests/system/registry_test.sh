@@ -557,6 +557,10 @@ check "are quoted" equal $'plain\n"\\x1b[31mred"\n"two\\x0alines"' "$(cat last)"
 pushes() { "$image" push -q "$(bad fine)" "$(bad "$1")"; }
 check "push to it" pushes push-fine
 check "a connection lost in a push" pushes push-drop
+check "or between pieces" "$image" push -q --chunk-size 1m "$(bad fine)" "$(bad push-drop-piece)"
+check "goes on where the registry stands" grep -q "^5010 GET /v2/push-drop-piece/one/blobs/session/" requests
+check "a registry that forgets its pieces" within 60 fails_with "answers 500" \
+  "$image" push --chunk-size 1m "$(bad fine)" "$(bad push-forgets)"
 check "too large in one piece" pushes push-large
 check "and then no room for its pieces" fails_with "quota exceeded" pushes push-large-quota
 check "an upload that is taken elsewhere" pushes push-foreign

@@ -162,6 +162,7 @@ Result<> Client::upload_chunks(Host& host, UploadSession session, const oci::Des
                                const OpenBlob& open) {
   const std::string digest = descriptor.digest.text();
   Backoff backoff;
+  std::uint64_t furthest = 0;
   while (session.offset < descriptor.size) {
     const std::uint64_t length = std::min(session.chunk_bytes, descriptor.size - session.offset);
     const Call patch{
@@ -179,7 +180,11 @@ Result<> Client::upload_chunks(Host& host, UploadSession session, const oci::Des
     if (response && (*response)->status() == 202) {
       session.location = BH_TRY(location_of(host, session.location, **response));
       session.offset += length;
-      backoff.reset();
+      // Not for what was there before: a registry that forgets would be sent the same for ever.
+      if (session.offset > furthest) {
+        furthest = session.offset;
+        backoff.reset();
+      }
       continue;
     }
     const bool is_out_of_step = response && (*response)->status() == 416;
