@@ -196,7 +196,9 @@ Result<> Tree::link(NodeId id, std::string_view name, NodeId node, std::uint16_t
     ++directory.subdirectories;
   }
   const std::size_t count = directory.entries.size();
-  if (count > kIndexFrom && count * 2 > directory.index.size()) {
+  // An index that was made anew after removals may be small, but is never full: a search would not
+  // end.
+  if (directory.index.empty() ? count > kIndexFrom : count * 2 > directory.index.size()) {
     rebuild_index(directory);
   } else if (!directory.index.empty()) {
     add_to_index(directory, static_cast<std::uint32_t>(count - 1));

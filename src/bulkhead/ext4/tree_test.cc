@@ -33,6 +33,21 @@ class TreeTest : public testing::Test {
   Tree tree{{1, 2}};
 };
 
+TEST_F(TreeTest, EndsEverySearchWhateverWasRemoved) {
+  // An index that was made anew for few names was filled to the last place.
+  const auto name = [](int i) { return "n" + std::to_string(i); };
+  for (int i = 0; i < 16; ++i) {
+    directory(kRootNode, name(i));
+  }
+  for (int i = 0; i < 15; ++i) {
+    tree.release(tree.unlink(kRootNode, *tree.find(kRootNode, name(i))));
+  }
+  for (int i = 100; i < 200; ++i) {
+    directory(kRootNode, name(i));
+    EXPECT_EQ(tree.find(kRootNode, "absent"), nullptr);
+  }
+}
+
 TEST_F(TreeTest, FindsTheRootUnderManyNames) {
   for (const std::string_view path : {"", "/", ".", "//.//"}) {
     const auto place = locate(path);
