@@ -70,17 +70,31 @@ std::uint32_t encode_device(DeviceNumber number) {
   return (number.minor & 0xffU) | number.major << 8U | (number.minor & ~0xffU) << 12U;
 }
 
+std::pair<std::int64_t, std::uint32_t> clamped(const Timestamp& time) {
+  return {std::clamp(time.seconds, kEarliest, kLatest),
+          std::min(time.nanoseconds, std::uint32_t{999'999'999})};
+}
+
+void change(Node& node, const AttributeChange& change) {
+  if (change.permissions) {
+    node.mode = static_cast<std::uint16_t>(node.type() | (*change.permissions & 07777U));
+  }
+  node.uid = change.uid.value_or(node.uid);
+  node.gid = change.gid.value_or(node.gid);
+  if (change.modified) {
+    std::tie(node.modified, node.modified_nanoseconds) = clamped(*change.modified);
+  }
+  if (change.accessed) {
+    std::tie(node.accessed, node.accessed_nanoseconds) = clamped(*change.accessed);
+  }
+}
+
 void set_attributes(Node& node, const Attributes& attributes) {
-  const auto clamped = [](const Timestamp& time) {
-    return std::pair(std::clamp(time.seconds, kEarliest, kLatest),
-                     std::min(time.nanoseconds, std::uint32_t{999'999'999}));
-  };
-  node.mode = static_cast<std::uint16_t>(node.type() | (attributes.permissions & 07777U));
-  node.uid = attributes.uid;
-  node.gid = attributes.gid;
-  std::tie(node.modified, node.modified_nanoseconds) = clamped(attributes.modified);
-  std::tie(node.accessed, node.accessed_nanoseconds) =
-      clamped(attributes.accessed.value_or(attributes.modified));
+  change(node, {.permissions = attributes.permissions,
+                .uid = attributes.uid,
+                .gid = attributes.gid,
+                .modified = attributes.modified,
+                .accessed = attributes.accessed.value_or(attributes.modified)});
 }
 
 Result<std::array<std::uint64_t, 2>> random_key() {
@@ -166,6 +180,8 @@ struct Formatter::State {
   void white_out_entry(NodeId directory, std::size_t position);
   void white_out_children(NodeId directory);
   Result<Place> place_of(std::string_view path);
+  Result<NodeId> existing(std::string_view path);
+  Result<> rename(std::string_view from, std::string_view to);
   Result<NodeId> make(std::string_view path, std::uint16_t type, const Attributes& attributes,
                       std::span<const Xattr> xattrs);
   Result<> make_directory(std::string_view path, const Attributes& attributes,
@@ -254,6 +270,46 @@ void Formatter::State::white_out_children(NodeId directory) {
 
 Result<Place> Formatter::State::place_of(std::string_view path) {
   return *BH_TRY(tree.locate(path, MissingParents::Make, layer));
+}
+
+Result<NodeId> Formatter::State::existing(std::string_view path) {
+  const std::optional<Place> place = BH_TRY(tree.locate(path, MissingParents::Report, layer));
+  if (place && place->is_root()) {
+    return kRootNode;
+  }
+  const DirectoryEntry* entry = place ? tree.find(place->directory, place->name) : nullptr;
+  if (entry == nullptr) {
+    return fail(ErrorCode::NotFound, "does not exist");
+  }
+  return entry->node;
+}
+
+Result<> Formatter::State::rename(std::string_view from, std::string_view to) {
+  const std::optional<Place> source = BH_TRY(tree.locate(from, MissingParents::Report, layer));
+  const std::optional<Place> target = BH_TRY(tree.locate(to, MissingParents::Report, layer));
+  if ((source && source->is_root()) || (target && target->is_root())) {
+    return fail(ErrorCode::Invalid, "the root keeps its name");
+  }
+  const DirectoryEntry* entry = source ? tree.find(source->directory, source->name) : nullptr;
+  if (entry == nullptr || !target) {
+    return fail(ErrorCode::NotFound, "does not exist");
+  }
+  const NodeId id = entry->node;
+  BH_TRY(tree.check_move(id, *target));
+  if (DirectoryEntry* old = tree.find(target->directory, target->name); old != nullptr) {
+    if (old->node == id) {
+      return {};
+    }
+    const Node& replaced = tree.node(old->node);
+    if (replaced.is_directory() != tree.node(id).is_directory()) {
+      return fail(ErrorCode::Invalid, "a directory and another file do not replace each other");
+    }
+    if (replaced.directory && replaced.directory->live > 0) {
+      return fail(ErrorCode::Invalid, "{} is not empty", quote(to));
+    }
+    remove_entry(target->directory, *old);
+  }
+  return tree.move(*source, *target, layer);
 }
 
 /// A new node under `path`, in the place of whatever is there.
@@ -465,6 +521,35 @@ Result<> Formatter::make_node(std::string_view path, NodeType type, DeviceNumber
       BH_TRY(state_->make(path, mode_type(type), attributes, xattrs).context(quote(path)));
   state_->tree.node(id).start = is_device ? encode_device(number) : 0;
   return {};
+}
+
+Result<> Formatter::change_attributes(std::string_view path, const AttributeChange& change) {
+  BH_TRY(state_->close_file());
+  const NodeId id = BH_TRY(state_->existing(path).context(quote(path)));
+  ext4::change(state_->tree.node(id), change);
+  return {};
+}
+
+Result<> Formatter::set_xattr(std::string_view path, const Xattr& xattr) {
+  BH_TRY(state_->close_file());
+  Node& node = state_->tree.node(BH_TRY(state_->existing(path).context(quote(path))));
+  const std::uint32_t with = BH_TRY(state_->xattrs.with(node.xattrs, xattr).context(quote(path)));
+  state_->xattrs.remove(std::exchange(node.xattrs, with));
+  return {};
+}
+
+Result<> Formatter::remove_xattr(std::string_view path, std::string_view name) {
+  BH_TRY(state_->close_file());
+  Node& node = state_->tree.node(BH_TRY(state_->existing(path).context(quote(path))));
+  const std::uint32_t without =
+      BH_TRY(state_->xattrs.without(node.xattrs, name).context(quote(path)));
+  state_->xattrs.remove(std::exchange(node.xattrs, without));
+  return {};
+}
+
+Result<> Formatter::rename(std::string_view from, std::string_view to) {
+  BH_TRY(state_->close_file());
+  return state_->rename(from, to).context(quote(from));
 }
 
 Result<> Formatter::remove(std::string_view path) {

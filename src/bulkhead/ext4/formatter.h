@@ -71,6 +71,15 @@ struct Attributes {
   std::optional<Timestamp> accessed;  ///< absent: modified
 };
 
+/// What shall become of an inode's attributes; absent: it stays.
+struct AttributeChange {
+  std::optional<std::uint16_t> permissions;  ///< 07777
+  std::optional<std::uint32_t> uid;
+  std::optional<std::uint32_t> gid;
+  std::optional<Timestamp> modified;
+  std::optional<Timestamp> accessed;
+};
+
 /// An extended attribute by its whole name ("security.capability"). POSIX ACLs come in the form of
 /// the system call and are converted.
 struct Xattr {
@@ -154,6 +163,21 @@ class Formatter {
 
   Result<> make_node(std::string_view path, NodeType type, DeviceNumber number,
                      const Attributes& attributes, std::span<const Xattr> xattrs = {});
+
+  /// chmod, chown and utimes, of a symbolic link itself too. Errors: NotFound.
+  Result<> change_attributes(std::string_view path, const AttributeChange& change);
+
+  /// Sets one extended attribute, or replaces it. Errors: NotFound; those of attributes.
+  Result<> set_xattr(std::string_view path, const Xattr& xattr);
+
+  /// Errors: NotFound for an absent file or attribute.
+  Result<> remove_xattr(std::string_view path, std::string_view name);
+
+  /// By the rules of rename(2): over a file comes no directory, over a directory only another and
+  /// only if it is empty; two names of one file stay both. Unlike the makers it makes no parents.
+  /// Errors, and the tree is as before then: NotFound; Invalid for the root, a directory into
+  /// itself, or what does not go over what is there.
+  Result<> rename(std::string_view from, std::string_view to);
 
   /// Removes a file or tree. An absent one is fine.
   Result<> remove(std::string_view path);

@@ -202,6 +202,61 @@ TEST_F(FormatterTest, LinksAcrossLayersAndIntoWhatIsReplaced) {
   ASSERT_THAT(finish(), IsOk());
 }
 
+TEST_F(FormatterTest, ChangesAttributesOfWhatIsThere) {
+  ASSERT_THAT(file("f", "content"), IsOk());
+  EXPECT_THAT(formatter->change_attributes("f", {.permissions = 0600, .uid = 7}), IsOk());
+  EXPECT_THAT(formatter->change_attributes("", {.gid = 9, .modified = Timestamp{.seconds = 5}}),
+              IsOk());
+  EXPECT_THAT(formatter->change_attributes("absent", {}), IsError(ErrorCode::NotFound));
+  EXPECT_THAT(formatter->change_attributes("f/x", {}), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(formatter->set_xattr("f", {.name = "user.a", .value = as_bytes("1")}), IsOk());
+  EXPECT_THAT(formatter->set_xattr("f", {.name = "user.b", .value = as_bytes("2")}), IsOk());
+  EXPECT_THAT(formatter->set_xattr("f", {.name = "user.a", .value = as_bytes("3")}), IsOk());
+  EXPECT_THAT(formatter->remove_xattr("f", "user.b"), IsOk());
+  EXPECT_THAT(formatter->remove_xattr("f", "user.b"), IsError(ErrorCode::NotFound));
+  EXPECT_THAT(formatter->remove_xattr("f", "strange.b"), IsError(ErrorCode::NotFound));
+  EXPECT_THAT(formatter->set_xattr("f", {.name = "strange.a", .value = {}}),
+              IsError(ErrorCode::Unsupported));
+  EXPECT_THAT(finish(), IsOk());
+}
+
+TEST_F(FormatterTest, RenamesByTheRulesOfTheSystemCall) {
+  ASSERT_THAT(file("a/f", "1"), IsOk());
+  ASSERT_THAT(file("a/sub/g", "2"), IsOk());
+  ASSERT_THAT(formatter->make_directory("empty", {}), IsOk());
+  ASSERT_THAT(formatter->make_hard_link("hard", "a/f"), IsOk());
+  EXPECT_THAT(formatter->rename("hard", "a/f"), IsOk());
+  EXPECT_TRUE(formatter->exists("hard"));
+  EXPECT_THAT(formatter->rename("a", "a/sub/a"), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(formatter->rename("a", "hard"), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(formatter->rename("hard", "empty"), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(formatter->rename("empty", "a"), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(formatter->rename("", "x"), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(formatter->rename("absent", "x"), IsError(ErrorCode::NotFound));
+  EXPECT_THAT(formatter->rename("a", "absent/x"), IsError(ErrorCode::NotFound));
+  EXPECT_THAT(formatter->rename("a", std::string(256, 'n')), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(formatter->rename("a", "empty"), IsOk());
+  EXPECT_FALSE(formatter->exists("a"));
+  EXPECT_TRUE(formatter->exists("empty/sub/g"));
+  EXPECT_THAT(formatter->rename("empty/sub", "up"), IsOk());
+  EXPECT_TRUE(formatter->exists("up/g"));
+  EXPECT_TRUE(formatter->exists("up/../hard"));
+  EXPECT_THAT(formatter->rename("up/g", "empty/f"), IsOk());
+  EXPECT_THAT(finish(), IsOk());
+}
+
+TEST_F(FormatterTest, LimitsTheLevelsOfWhatIsMoved) {
+  std::string deep = "d";
+  for (int i = 0; i < 1500; ++i) {
+    deep += "/d";
+  }
+  ASSERT_THAT(formatter->make_directory(deep, {}), IsOk());
+  ASSERT_THAT(formatter->make_directory("e" + deep, {}), IsOk());
+  EXPECT_THAT(formatter->rename("ed", deep + "/x"), IsError(ErrorCode::Invalid));
+  EXPECT_TRUE(formatter->exists("ed"));
+  EXPECT_THAT(finish(), IsOk());
+}
+
 TEST_F(FormatterTest, LimitsLinksOfOneFile) {
   ASSERT_THAT(file("f", ""), IsOk());
   for (std::uint32_t i = 1; i < kMaxLinks; ++i) {

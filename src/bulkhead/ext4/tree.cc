@@ -207,20 +207,80 @@ Result<> Tree::link(NodeId id, std::string_view name, NodeId node, std::uint16_t
 }
 
 NodeId Tree::unlink(NodeId id, DirectoryEntry& entry) {
-  Directory& directory = *nodes_[id].directory;
   const NodeId node = entry.node;
   BH_CHECK(!nodes_[node].is_directory() || nodes_[node].directory->live == 0);
-  if (nodes_[node].is_directory()) {
+  detach(*nodes_[id].directory, entry);
+  return node;
+}
+
+void Tree::detach(Directory& directory, DirectoryEntry& entry) {
+  Node& node = nodes_[entry.node];
+  if (node.is_directory()) {
     --directory.subdirectories;
   }
-  --nodes_[node].links;
+  --node.links;
   // The entry stays, nameless, for the index's sake.
   entry.name_length = 0;
   if (--directory.live == 0) {
     directory.entries.clear();
     directory.index.clear();
   }
-  return node;
+}
+
+/// The directory itself first, and each before those in it.
+std::vector<NodeId> Tree::directories_below(NodeId id) const {
+  std::vector<NodeId> found{id};
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const Directory& directory = *nodes_[found[i]].directory;
+    for (const DirectoryEntry& entry : directory.entries) {
+      if (entry.name_length > 0 && nodes_[entry.node].is_directory()) {
+        found.push_back(entry.node);
+      }
+    }
+  }
+  return found;
+}
+
+Result<> Tree::check_move(NodeId id, const Place& to) const {
+  if (to.name.size() > kMaxNameBytes) {
+    return fail(ErrorCode::Invalid, "a name of {} bytes", to.name.size());
+  }
+  if (!nodes_[id].is_directory()) {
+    return {};
+  }
+  for (NodeId above = to.directory;; above = nodes_[above].directory->parent) {
+    if (above == id) {
+      return fail(ErrorCode::Invalid, "a directory cannot be moved into itself");
+    }
+    if (above == kRootNode) {
+      break;
+    }
+  }
+  std::uint16_t levels = 0;
+  const std::uint16_t depth = nodes_[id].directory->depth;
+  for (const NodeId below : directories_below(id)) {
+    levels = std::max(levels, static_cast<std::uint16_t>(nodes_[below].directory->depth - depth));
+  }
+  if (nodes_[to.directory].directory->depth + 1 + levels > kMaxDepth) {
+    return fail(ErrorCode::Invalid, "more than {} levels of directories", kMaxDepth);
+  }
+  return {};
+}
+
+Result<> Tree::move(const Place& from, const Place& to, std::uint16_t layer) {
+  const NodeId id = find(from.directory, from.name)->node;
+  BH_TRY(check_move(id, to));
+  BH_TRY(link(to.directory, to.name, id, layer));
+  // The new entry may have moved the old one.
+  detach(*nodes_[from.directory].directory, *find(from.directory, from.name));
+  if (nodes_[id].is_directory()) {
+    nodes_[id].directory->parent = to.directory;
+    for (const NodeId below : directories_below(id)) {
+      Directory& directory = *nodes_[below].directory;
+      directory.depth = static_cast<std::uint16_t>(nodes_[directory.parent].directory->depth + 1);
+    }
+  }
+  return {};
 }
 
 void Tree::release(NodeId id) {

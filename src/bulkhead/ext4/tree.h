@@ -136,6 +136,14 @@ class Tree {
   /// release. A directory must be empty.
   NodeId unlink(NodeId directory, DirectoryEntry& entry);
 
+  /// Whether a node may be moved to that name. Errors: Invalid for a directory into itself or
+  /// beyond kMaxDepth, and for a long name.
+  [[nodiscard]] Result<> check_move(NodeId id, const Place& to) const;
+
+  /// Gives what `from` names the name `to`, which must be new; a directory takes its tree with it.
+  /// Errors: those of check_move(), and nothing is moved then.
+  Result<> move(const Place& from, const Place& to, std::uint16_t layer);
+
   /// Makes a node's slot free. It has no links.
   void release(NodeId id);
 
@@ -143,6 +151,8 @@ class Tree {
   const char* keep(std::string_view text);
 
  private:
+  void detach(Directory& directory, DirectoryEntry& entry);
+  [[nodiscard]] std::vector<NodeId> directories_below(NodeId id) const;
   void add_to_index(Directory& directory, std::uint32_t position);
   void rebuild_index(Directory& directory);
   [[nodiscard]] std::uint64_t hash(std::string_view name) const;

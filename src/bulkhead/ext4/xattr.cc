@@ -24,6 +24,36 @@
 namespace bulkhead::ext4 {
 namespace {
 
+std::size_t padded(std::size_t size) { return (size + 3) / 4 * 4; }
+
+}  // namespace
+
+struct StoredXattr {
+  std::uint8_t index = 0;
+  std::string name;
+  std::vector<std::byte> value;
+
+  [[nodiscard]] std::size_t entry_size() const {
+    return padded(sizeof(XattrEntryHead) + name.size());
+  }
+
+  [[nodiscard]] std::size_t size() const { return entry_size() + padded(value.size()); }
+
+  // The order of entries in a block.
+  auto operator<=>(const StoredXattr& other) const {
+    return std::tuple(index, name.size(), std::string_view(name)) <=>
+           std::tuple(other.index, other.name.size(), std::string_view(other.name));
+  }
+
+  bool operator==(const StoredXattr& other) const {
+    return index == other.index && name == other.name;
+  }
+};
+
+namespace {
+
+using Stored = StoredXattr;
+
 constexpr std::size_t kMemoryBytes = std::size_t{128} << 20U;
 constexpr std::size_t kInodeRoom = sizeof(InodeRecord::xattrs) - 4;  // behind the magic number
 constexpr std::size_t kEndMark = 4;                                  // zeros after the last entry
@@ -52,29 +82,6 @@ const Prefix* prefix_of(std::string_view name) {
   }
   return nullptr;
 }
-
-std::size_t padded(std::size_t size) { return (size + 3) / 4 * 4; }
-
-/// An attribute as it is stored.
-struct Stored {
-  std::uint8_t index = 0;
-  std::string name;
-  std::vector<std::byte> value;
-
-  [[nodiscard]] std::size_t entry_size() const {
-    return padded(sizeof(XattrEntryHead) + name.size());
-  }
-
-  [[nodiscard]] std::size_t size() const { return entry_size() + padded(value.size()); }
-
-  // The order of entries in a block.
-  auto operator<=>(const Stored& other) const {
-    return std::tuple(index, name.size(), std::string_view(name)) <=>
-           std::tuple(other.index, other.name.size(), std::string_view(other.name));
-  }
-
-  bool operator==(const Stored& other) const { return index == other.index && name == other.name; }
-};
 
 struct AclHeader {
   le32 version;
@@ -262,6 +269,27 @@ std::string key_of(std::span<const Stored> all) {
   return key;
 }
 
+/// What key_of() was made of.
+std::vector<Stored> stored_of(std::string_view key) {
+  std::vector<Stored> all;
+  const auto take = [&key](std::size_t size) {
+    const std::string_view front = key.substr(0, size);
+    key.remove_prefix(size);
+    return front;
+  };
+  while (!key.empty()) {
+    Stored stored;
+    stored.index = static_cast<std::uint8_t>(take(1).front());
+    stored.name = take(static_cast<std::uint8_t>(take(1).front()));
+    le32 size;
+    std::memcpy(&size, take(sizeof size).data(), sizeof size);
+    const Bytes value = as_bytes(take(size));
+    stored.value.assign(value.begin(), value.end());
+    all.push_back(std::move(stored));
+  }
+  return all;
+}
+
 }  // namespace
 
 bool is_storable_xattr(std::string_view name) { return prefix_of(name) != nullptr; }
@@ -271,10 +299,33 @@ bool is_overlay_mark(std::string_view name) {
 }
 
 Result<std::uint32_t> XattrTable::add(std::span<const Xattr> xattrs) {
-  if (xattrs.empty()) {
+  return add_stored(BH_TRY(stored_forms(xattrs)));
+}
+
+Result<std::uint32_t> XattrTable::with(std::uint32_t id, const Xattr& xattr) {
+  std::vector<Stored> added = BH_TRY(stored_forms(std::span(&xattr, 1)));
+  std::vector<Stored> all = stored_of(sets_[id].key);
+  std::erase(all, added.front());
+  all.insert(std::ranges::upper_bound(all, added.front()), std::move(added.front()));
+  return add_stored(std::move(all));
+}
+
+Result<std::uint32_t> XattrTable::without(std::uint32_t id, std::string_view name) {
+  std::vector<Stored> all = stored_of(sets_[id].key);
+  const Prefix* prefix = prefix_of(name);
+  if (prefix == nullptr ||
+      std::erase(all, Stored{.index = prefix->index,
+                             .name = std::string(name.substr(prefix->text.size())),
+                             .value = {}}) == 0) {
+    return fail(ErrorCode::NotFound, "extended attribute {} does not exist", quote(name));
+  }
+  return add_stored(std::move(all));
+}
+
+Result<std::uint32_t> XattrTable::add_stored(std::vector<StoredXattr> all) {
+  if (all.empty()) {
     return 0U;
   }
-  std::vector<Stored> all = BH_TRY(stored_forms(xattrs));
   std::string key = key_of(all);
   if (const auto known = ids_.find(key); known != ids_.end()) {
     ++sets_[known->second].references;
@@ -302,8 +353,8 @@ Result<std::uint32_t> XattrTable::add(std::span<const Xattr> xattrs) {
   }
   set.references = 1;
   const auto id = static_cast<std::uint32_t>(sets_.size());
+  set.key = ids_.emplace(std::move(key), id).first->first;
   sets_.push_back(std::move(set));
-  ids_.emplace(std::move(key), id);
   return id;
 }
 

@@ -26,6 +26,7 @@ bool is_overlay_mark(std::string_view name);
 
 /// One set of attributes, encoded.
 struct XattrSet {
+  std::string_view key;             ///< all attributes, as its table knows it by
   std::vector<std::byte> in_inode;  ///< behind i_extra_isize; empty: none
   std::vector<std::byte> entries;   ///< of the block, without header; empty: no block
   std::vector<std::byte> values;    ///< the end of the block
@@ -35,6 +36,9 @@ struct XattrSet {
   std::vector<std::uint64_t> blocks;
   std::uint32_t next_use = 0;
 };
+
+/// An attribute in the form on disk.
+struct StoredXattr;
 
 /// All sets of an image, each kept once. Id 0 is the empty set.
 class XattrTable {
@@ -46,6 +50,13 @@ class XattrTable {
   /// ResourceExhausted when they do not fit, or for more than 128 MiB of different ones.
   Result<std::uint32_t> add(std::span<const Xattr> xattrs);
 
+  /// The id of a set with one attribute more or another value, with one more reference. Errors: as
+  /// add().
+  Result<std::uint32_t> with(std::uint32_t id, const Xattr& xattr);
+
+  /// The id of a set with one attribute less, with one more reference. Errors: NotFound.
+  Result<std::uint32_t> without(std::uint32_t id, std::string_view name);
+
   void remove(std::uint32_t id);
 
   [[nodiscard]] std::vector<XattrSet>& sets() { return sets_; }
@@ -53,6 +64,8 @@ class XattrTable {
   [[nodiscard]] const XattrSet& set(std::uint32_t id) const { return sets_[id]; }
 
  private:
+  Result<std::uint32_t> add_stored(std::vector<StoredXattr> all);
+
   std::uint32_t block_size_;
   std::vector<XattrSet> sets_;
   std::map<std::string, std::uint32_t> ids_;
