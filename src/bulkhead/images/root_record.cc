@@ -256,7 +256,8 @@ Result<RootRecord> RootRecord::open(store::RootFiles files) {
   for (const TableEntry& entry : table) {
     layers.push_back(BH_TRY(layer_of(entry, header.table_offset)));
   }
-  return RootRecord(std::move(files), header.image_bytes / ext4::kDefaultBlockSize, std::move(layers));
+  return RootRecord(std::move(files), header.image_bytes / ext4::kDefaultBlockSize,
+                    std::move(layers));
 }
 
 std::optional<RecordedLayer> RootRecord::find(const Digest& diff_id) const {

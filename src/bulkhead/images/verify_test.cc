@@ -7,11 +7,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "bulkhead/archive/tar_builder.h"
+#include "bulkhead/base/digest.h"
 #include "bulkhead/base/testing.h"
 #include "bulkhead/images/fetch.h"
 #include "bulkhead/images/images_test_fixture.h"

@@ -44,6 +44,8 @@ class TemplateDraft {
  public:
   TemplateDraft(TemplateDraft&&) noexcept;
   TemplateDraft& operator=(TemplateDraft&&) = delete;
+  TemplateDraft(const TemplateDraft&) = delete;
+  TemplateDraft& operator=(const TemplateDraft&) = delete;
   ~TemplateDraft();
 
   /// Descriptors of the two files, for MachineConfig::save_to.

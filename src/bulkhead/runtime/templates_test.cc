@@ -4,10 +4,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <utility>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -29,17 +29,19 @@ using ::testing::IsEmpty;
 
 constexpr std::uint64_t kMemory = 1U << 20U;
 
+constexpr std::uint64_t kPage = 4096;
+
 class TemplatesTest : public ::testing::Test {
  protected:
-  TemplatesTest()
-      : directory_(::testing::TempDir() + "bulkhead-templates-" + std::to_string(::getpid())) {
+  void SetUp() override {
+    directory_ = ::testing::TempDir() + "bulkhead-templates-" + std::to_string(::getpid());
     EXPECT_THAT(os::remove_tree(directory_), IsOk());
     paths_.state = directory_ + "/state";
     paths_.run = directory_ + "/run";
     templates_.emplace(paths_);
   }
 
-  ~TemplatesTest() override { EXPECT_THAT(os::remove_tree(directory_), IsOk()); }
+  void TearDown() override { EXPECT_THAT(os::remove_tree(directory_), IsOk()); }
 
   static TemplateShape shape(const std::string& text = "one") {
     return {.text = text, .vcpus = 2, .memory_bytes = kMemory, .has_network = true};
@@ -52,7 +54,7 @@ class TemplatesTest : public ::testing::Test {
     ASSERT_TRUE(draft->has_value());
     const auto files = (*draft)->files();
     ASSERT_THAT(files, IsOk());
-    ASSERT_THAT(os::pwrite_all(files->memory.get(), as_bytes("kernel"), 4096), IsOk());
+    ASSERT_THAT(os::pwrite_all(files->memory.get(), as_bytes("kernel"), kPage), IsOk());
     ASSERT_THAT(os::pwrite_all(files->memory.get(), as_bytes("agent"), kMemory - 8), IsOk());
     ASSERT_THAT(os::write_all(files->devices.get(), as_bytes("state")), IsOk());
     ASSERT_THAT((*draft)->commit(), IsOk());
@@ -71,8 +73,8 @@ class TemplatesTest : public ::testing::Test {
     struct stat before{};
     ASSERT_EQ(::fstat(fd->get(), &before), 0);
     ASSERT_THAT(os::pwrite_all(fd->get(), as_bytes("!"), at), IsOk());
-    const timespec times[2] = {before.st_atim, before.st_mtim};
-    ASSERT_EQ(::futimens(fd->get(), times), 0);
+    const std::array times = {before.st_atim, before.st_mtim};
+    ASSERT_EQ(::futimens(fd->get(), times.data()), 0);
   }
 
   void expect_dropped() {
@@ -146,7 +148,7 @@ TEST_F(TemplatesTest, WhatAKilledMakerLeftIsRemoved) {
 TEST_F(TemplatesTest, TornMemoryIsFoundOutOncePerBoot) {
   make();
   ASSERT_TRUE(templates_->find(shape()).has_value());
-  write_into("memory", 4096);
+  write_into("memory", kPage);
   // Times and size are as before: only the checksum tells, and it was looked at already.
   EXPECT_TRUE(templates_->find(shape()).has_value());
   forget_marks();
@@ -155,7 +157,7 @@ TEST_F(TemplatesTest, TornMemoryIsFoundOutOncePerBoot) {
 
 TEST_F(TemplatesTest, AHoleThatWasFilledIsFoundOut) {
   make();
-  write_into("memory", 8 * 4096);
+  write_into("memory", 8 * kPage);
   forget_marks();
   expect_dropped();
 }
@@ -214,7 +216,7 @@ TEST_F(TemplatesTest, ListsTheLastUsedFirst) {
   EXPECT_EQ((*records)[0].key, shape().key());
   EXPECT_EQ((*records)[0].shape.vcpus, 2);
   EXPECT_TRUE((*records)[0].shape.has_network);
-  EXPECT_GE((*records)[0].bytes, 3 * 4096);
+  EXPECT_GE((*records)[0].bytes, 3 * kPage);
   EXPECT_LT((*records)[0].bytes, kMemory);
 }
 
@@ -223,7 +225,7 @@ TEST_F(TemplatesTest, TheLeastRecentlyUsedGoesWhenTheyTakeTooMuch) {
   make(shape("other"));
   ::usleep(20'000);
   ASSERT_TRUE(templates_->find(shape()).has_value());
-  ASSERT_THAT(templates_->trim(5 * 4096), IsOk());
+  ASSERT_THAT(templates_->trim(5 * kPage), IsOk());
   EXPECT_TRUE(templates_->find(shape()).has_value());
   EXPECT_FALSE(templates_->find(shape("other")).has_value());
 }

@@ -3,6 +3,7 @@
 
 #include <sched.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
