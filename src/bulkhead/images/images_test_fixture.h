@@ -15,6 +15,12 @@ namespace bulkhead::images {
 
 /// A store in a directory of its own.
 class ImagesTest : public testing::Test {
+ public:
+  ImagesTest(const ImagesTest&) = delete;
+  ImagesTest& operator=(const ImagesTest&) = delete;
+
+  ~ImagesTest() override { static_cast<void>(os::remove_tree(directory_)); }
+
  protected:
   ImagesTest() {
     std::string pattern = testing::TempDir() + "bulkhead_images_XXXXXX";
@@ -22,8 +28,6 @@ class ImagesTest : public testing::Test {
     paths_.state = directory_ + "/state";
     paths_.run = directory_ + "/run";
   }
-
-  ~ImagesTest() override { static_cast<void>(os::remove_tree(directory_)); }
 
   store::Store open() {
     auto store = store::Store::open(paths_);

@@ -1,7 +1,5 @@
 #include "bulkhead/images/save.h"
 
-#include <fcntl.h>
-
 #include <string>
 #include <vector>
 
@@ -9,14 +7,17 @@
 #include <gtest/gtest.h>
 
 #include "bulkhead/base/error.h"
+#include "bulkhead/base/result.h"
 #include "bulkhead/base/testing.h"
+#include "bulkhead/config/paths.h"
 #include "bulkhead/images/fetch.h"
 #include "bulkhead/images/load.h"
 #include "bulkhead/images/two_platforms_test_fixture.h"
 #include "bulkhead/oci/manifest.h"
 #include "bulkhead/oci/media_type.h"
-#include "bulkhead/oci/reference.h"
+#include "bulkhead/oci/platform.h"
 #include "bulkhead/os/file.h"
+#include "bulkhead/store/image_record.h"
 #include "bulkhead/store/store.h"
 
 namespace bulkhead::images {

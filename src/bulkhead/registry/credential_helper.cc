@@ -5,7 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
-#include <utility>
+#include <string_view>
 
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"

@@ -16,7 +16,6 @@
 #include "bulkhead/base/testing.h"
 #include "bulkhead/os/file.h"
 #include "bulkhead/registry/base64.h"
-#include "bulkhead/registry/credential_helper.h"
 
 namespace bulkhead::registry {
 namespace {

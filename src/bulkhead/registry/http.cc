@@ -22,10 +22,10 @@
 #include <fmt/format.h>
 
 #include "bulkhead/base/bytes.h"
-#include "bulkhead/base/clock.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/text.h"
+#include "bulkhead/oci/blob_source.h"
 #include "bulkhead/registry/url.h"
 
 namespace bulkhead::registry {
