@@ -8,7 +8,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include "bulkhead/archive/stream.h"
 #include "bulkhead/base/bytes.h"

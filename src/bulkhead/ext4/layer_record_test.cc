@@ -19,6 +19,7 @@
 #include "bulkhead/base/testing.h"
 #include "bulkhead/ext4/device.h"
 #include "bulkhead/ext4/formatter.h"
+#include "bulkhead/ext4/layer_entry.h"
 #include "bulkhead/ext4/tar_importer.h"
 #include "bulkhead/os/io.h"
 #include "bulkhead/os/unique_fd.h"
@@ -79,7 +80,7 @@ class RecordedImage {
 
 /// Every kind of entry, sparse and empty files, long names and targets, attributes.
 std::string kinds() {
-  const std::string hole(3 * 4096, '\0');
+  const std::string hole(std::size_t{3} * 4096, '\0');
   return TarBuilder()
       .directory("./", 01755)
       .directory("usr/bin")
@@ -249,7 +250,7 @@ TEST(LayerRecord, RefusesWhatIsMalformed) {
            std::string(11, '\xff'),                                // a number without end
            frame(std::string(1, '\0') + path_only),                // kinds there are none of
            frame("\x0b" + path_only),                              //
-           frame("\x29" + path_only),                              // a whiteout with attributes
+           frame(")" + path_only),                                 // a whiteout with attributes
            frame("\x81" + path_only),                              // an unknown flag
            frame("\x09" + path_only + "x"),                        // something behind it
            frame("\x09" + number(1) + number(0)),                  // shared with nothing before

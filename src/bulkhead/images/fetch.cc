@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdint>
-#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -248,6 +246,7 @@ class Fetcher {
   static std::vector<ImageLayer> layers_of(const oci::Manifest& manifest,
                                            const oci::ImageConfig& config) {
     std::vector<ImageLayer> layers;
+    layers.reserve(manifest.layers.size());
     for (std::size_t index = 0; index < manifest.layers.size(); ++index) {
       layers.push_back({.blob = manifest.layers[index], .diff_id = config.diff_ids[index]});
     }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -35,7 +36,7 @@ class LayerFetcher {
 
   Result<std::uint64_t> run(const Digest& chain) {
     if (const std::optional<std::uint64_t> present = BH_TRY(ingest_.root(chain))) {
-      BH_TRY(bring(nullptr));
+      std::ignore = BH_TRY(bring(nullptr));
       return *present;
     }
     auto made = unpack();

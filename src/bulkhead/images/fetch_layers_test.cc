@@ -1,9 +1,8 @@
-#include "bulkhead/images/fetch_layers.h"
-
 #include <fcntl.h>
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,7 +14,9 @@
 #include "bulkhead/archive/tar_builder.h"
 #include "bulkhead/base/digest.h"
 #include "bulkhead/base/error.h"
+#include "bulkhead/base/result.h"
 #include "bulkhead/base/testing.h"
+#include "bulkhead/config/paths.h"
 #include "bulkhead/images/fetch.h"
 #include "bulkhead/images/images_test_fixture.h"
 #include "bulkhead/images/progress.h"
@@ -26,6 +27,7 @@
 #include "bulkhead/os/file_space.h"
 #include "bulkhead/os/io.h"
 #include "bulkhead/os/unique_fd.h"
+#include "bulkhead/store/image_record.h"
 #include "bulkhead/store/store.h"
 
 namespace bulkhead::images {

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <string>
 #include <tuple>
-#include <utility>
 #include <vector>
 
 #include "bulkhead/archive/stream.h"

@@ -2,6 +2,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -11,8 +13,8 @@
 #include "bulkhead/archive/stream.h"
 #include "bulkhead/archive/tar_builder.h"
 #include "bulkhead/base/bytes.h"
-#include "bulkhead/base/digest.h"
 #include "bulkhead/base/error.h"
+#include "bulkhead/base/result.h"
 #include "bulkhead/base/testing.h"
 #include "bulkhead/ext4/crc32c.h"
 #include "bulkhead/images/root_maker.h"
