@@ -27,6 +27,10 @@
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/text.h"
 #include "bulkhead/ext4/formatter.h"
+#include "bulkhead/ext4/reader.h"
+#include "bulkhead/ext4/reader_inode.h"
+#include "bulkhead/ext4/source.h"
+#include "bulkhead/ext4/tar_exporter.h"
 #include "bulkhead/ext4/tar_importer.h"
 #include "bulkhead/os/file.h"
 #include "bulkhead/os/file_space.h"
@@ -154,6 +158,17 @@ Result<> populate_empty_files(const std::string& image) {
   return {};
 }
 
+Result<> export_ours(const std::string& image, const std::string& tar) {
+  const os::UniqueFd file = BH_TRY(os::open_file(image, O_RDONLY));
+  ext4::FileSource source(file.get(), BH_TRY(os::file_space(file.get())).size);
+  ext4::Image opened = BH_TRY(ext4::Image::open(source));
+  const ext4::Inode root = BH_TRY(opened.resolve(""));
+  const os::UniqueFd out = BH_TRY(os::open_file(tar, O_WRONLY | O_CREAT));
+  archive::FdWriter writer(out.get());
+  BH_TRY(ext4::export_tar(opened, root, "", writer));
+  return {};
+}
+
 Result<> prepare_tree(Options& options, const std::string& tree) {
   BH_TRY(os::make_directories(options.directory));
   if (options.tar.empty()) {
@@ -191,6 +206,19 @@ Result<> run(Options options) {
         .run = [&] { return command({"mke2fs", "-q", "-t", "ext4", "-d", tree, image, size}); }},
        {.name = "copying the tar's bytes to a file",
         .run = [&] { return copy_bytes(options.tar, image); }}}));
+  const std::string exported = options.directory + "/exported";
+  BH_TRY(populate_ours(options.tar, image));
+  BH_TRY(os::rename_path(image, exported));
+  BH_TRY(race("export as tar, from the page cache", image, options.runs,
+              {{.name = "bulkhead, to a file", .run = [&] { return export_ours(exported, image); }},
+               {.name = "bulkhead, to /dev/null",
+                .run = [&]() -> Result<> {
+                  BH_TRY(fresh_file(image));
+                  return export_ours(exported, "/dev/null");
+                }},
+               {.name = "copying the tar's bytes to a file",
+                .run = [&] { return copy_bytes(options.tar, image); }}}));
+  BH_TRY(os::remove_file(exported));
   BH_TRY(race("a million empty files, through the API", image, std::min(options.runs, 3),
               {{.name = "bulkhead", .run = [&] { return populate_empty_files(image); }}}));
   BH_TRY(os::remove_file(image));
