@@ -43,6 +43,7 @@ no_maker_works() { [ -z "$(template_makers)" ]; }
   starts_warm -m 256m -c 1
   bulkhead system template list --format json | jq -e '.[0] | .cpus == 1 and .memory == 268435456 and .network'
   bulkhead system template list | grep -q "268 MB"
+  bulkhead system df --format json | jq -e '.[] | select(.type == "Templates") | .total == 1 and .size > 20000000'
 }
 
 @test "sizes that a template does not have are rounded up, and the container gets what it asked for" {

@@ -294,8 +294,8 @@ void add_system(Tree& tree) {
                                 format, system_info);
   add_format(*info, *format);
   auto df_format = std::make_shared<OutputFormat>(OutputFormat::Table);
-  CLI::App* df =
-      tree.command(*system, "df", "What images and containers take on disk", df_format, system_df);
+  CLI::App* df = tree.command(*system, "df", "What images, containers and templates take on disk",
+                              df_format, system_df);
   add_format(*df, *df_format);
 
   auto warm_options = std::make_shared<MachineOptions>();

@@ -143,7 +143,7 @@ struct TemplateRemoveOptions {
 
 Result<int> template_remove(const config::Paths& paths, const TemplateRemoveOptions& options);
 
-/// What images and containers take on disk.
+/// What images, containers and templates take on disk.
 Result<int> system_df(const config::Paths& paths, OutputFormat format);
 
 }  // namespace bulkhead::cli

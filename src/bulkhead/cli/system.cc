@@ -23,6 +23,7 @@
 #include "bulkhead/os/io.h"
 #include "bulkhead/runtime/container_record.h"
 #include "bulkhead/runtime/container_store.h"
+#include "bulkhead/runtime/templates.h"
 #include "bulkhead/store/store.h"
 #include "bulkhead/vmm/accelerator.h"
 #include "bulkhead/vmm/qemu/installation.h"
@@ -191,6 +192,17 @@ Result<DiskUse> image_use(const config::Paths& paths) {
                  .reclaimable_bytes = usage.reclaimable_bytes};
 }
 
+Result<DiskUse> template_use(const config::Paths& paths) {
+  DiskUse use{.type = "Templates"};
+  for (const runtime::TemplateRecord& one : BH_TRY(runtime::Templates(paths).list())) {
+    ++use.total;
+    use.bytes += one.bytes;
+  }
+  // The next container of a shape makes its template again.
+  use.reclaimable_bytes = use.bytes;
+  return use;
+}
+
 std::string disk_json(const std::vector<DiskUse>& uses) {
   json::Array array;
   for (const DiskUse& use : uses) {
@@ -219,7 +231,9 @@ std::string disk_table(const std::vector<DiskUse>& uses) {
 Result<int> system_df(const config::Paths& paths, OutputFormat format) {
   DiskUse images = BH_TRY(image_use(paths));
   DiskUse containers = BH_TRY(container_use(paths));
-  const std::vector<DiskUse> uses = {std::move(images), std::move(containers)};
+  DiskUse templates = BH_TRY(template_use(paths));
+  const std::vector<DiskUse> uses = {std::move(images), std::move(containers),
+                                     std::move(templates)};
   fmt::print("{}", format == OutputFormat::Json ? disk_json(uses) : disk_table(uses));
   return 0;
 }

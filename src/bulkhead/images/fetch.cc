@@ -160,8 +160,8 @@ class Fetcher {
     if (!oci::document_kind(entry.media_type) || wanted.contains(entry.digest.text())) {
       return {};
     }
-    const auto about = entry.annotations.find(std::string(oci::kAttestedDigest));
-    const bool is_wanted = about != entry.annotations.end() && wanted.contains(about->second);
+    const auto about = oci::attested_digest(entry);
+    const bool is_wanted = about && wanted.contains(about->text());
     if (!is_wanted && !options_.all_platforms) {
       return {};
     }
