@@ -23,6 +23,7 @@
 #include "bulkhead/ext4/formatter.h"
 #include "bulkhead/ext4/xattr.h"
 #include "bulkhead/os/file.h"
+#include "bulkhead/os/file_info.h"
 #include "bulkhead/os/file_space.h"
 #include "bulkhead/os/io.h"
 #include "bulkhead/os/tree_entry.h"
@@ -36,7 +37,7 @@ constexpr std::size_t kMaxPath = 4095;
 
 using FileId = std::pair<dev_t, ino_t>;
 
-FileId id_of(const os::EntryInfo& info) { return {info.device, info.inode}; }
+FileId id_of(const os::FileInfo& info) { return {info.device, info.inode}; }
 
 class DirectoryImport {
  public:
@@ -45,9 +46,9 @@ class DirectoryImport {
 
   Result<DirectoryStats> run() {
     if (options_.excluded >= 0) {
-      excluded_ = id_of(BH_TRY(os::entry_info(options_.excluded)));
+      excluded_ = id_of(BH_TRY(os::file_info(options_.excluded)));
     }
-    const os::EntryInfo info = BH_TRY(os::entry_info(root_));
+    const os::FileInfo info = BH_TRY(os::file_info(root_));
     BH_TRY(make_directory("", root_, info));
     waiting_.push_back({.path = "", .id = id_of(info)});
     while (!waiting_.empty()) {
@@ -68,14 +69,14 @@ class DirectoryImport {
   /// One descriptor at a time is open for directories, however deep they are.
   Result<> read_directory(const Waiting& directory);
   Result<> add(int parent, const std::string& path, const std::string& name);
-  Result<> add_file(int entry, const std::string& path, const os::EntryInfo& info);
+  Result<> add_file(int entry, const std::string& path, const os::FileInfo& info);
   Result<> copy_content(int file, std::uint64_t size);
   Result<> copy_data(int file, std::uint64_t offset, std::uint64_t end);
-  Result<> make_directory(const std::string& path, int entry, const os::EntryInfo& info);
-  Result<> make_node(const std::string& path, int entry, const os::EntryInfo& info);
+  Result<> make_directory(const std::string& path, int entry, const os::FileInfo& info);
+  Result<> make_node(const std::string& path, int entry, const os::FileInfo& info);
   Result<std::span<const Xattr>> xattrs_of(int entry);
 
-  static Attributes attributes_of(const os::EntryInfo& info) {
+  static Attributes attributes_of(const os::FileInfo& info) {
     return {
         .permissions = static_cast<std::uint16_t>(info.mode & 07777U),
         .uid = info.uid,
@@ -103,7 +104,7 @@ Result<> DirectoryImport::read_directory(const Waiting& directory) {
     return {};
   }
   const os::UniqueFd fd = BH_TRY(std::move(opened));
-  if (id_of(BH_TRY(os::entry_info(fd.get()))) != directory.id) {
+  if (id_of(BH_TRY(os::file_info(fd.get()))) != directory.id) {
     return fail(ErrorCode::FailedPrecondition, "was replaced while it was read");
   }
   const std::vector<std::string> names =
@@ -129,7 +130,7 @@ Result<> DirectoryImport::add(int parent, const std::string& path, const std::st
     return {};
   }
   const os::UniqueFd fd = BH_TRY(std::move(entry));
-  const os::EntryInfo info = BH_TRY(os::entry_info(fd.get()));
+  const os::FileInfo info = BH_TRY(os::file_info(fd.get()));
   if (excluded_ == id_of(info)) {
     return {};
   }
@@ -149,7 +150,7 @@ Result<> DirectoryImport::add(int parent, const std::string& path, const std::st
 }
 
 Result<> DirectoryImport::make_directory(const std::string& path, int entry,
-                                         const os::EntryInfo& info) {
+                                         const os::FileInfo& info) {
   if (info.type() != S_IFDIR) {
     return fail(ErrorCode::Invalid, "not a directory");
   }
@@ -157,7 +158,7 @@ Result<> DirectoryImport::make_directory(const std::string& path, int entry,
   return formatter_.make_directory(path, attributes_of(info), BH_TRY(xattrs_of(entry)));
 }
 
-Result<> DirectoryImport::make_node(const std::string& path, int entry, const os::EntryInfo& info) {
+Result<> DirectoryImport::make_node(const std::string& path, int entry, const os::FileInfo& info) {
   const Attributes attributes = attributes_of(info);
   const std::span<const Xattr> xattrs = BH_TRY(xattrs_of(entry));
   const DeviceNumber number{.major = major(info.special), .minor = minor(info.special)};
@@ -177,13 +178,13 @@ Result<> DirectoryImport::make_node(const std::string& path, int entry, const os
   }
 }
 
-Result<> DirectoryImport::add_file(int entry, const std::string& path, const os::EntryInfo& info) {
+Result<> DirectoryImport::add_file(int entry, const std::string& path, const os::FileInfo& info) {
   ++stats_.files;
   BH_TRY(formatter_.begin_file(path, attributes_of(info), BH_TRY(xattrs_of(entry))));
   if (info.size > 0) {
     const os::UniqueFd file = BH_TRY(os::read_entry(entry));
     BH_TRY(copy_content(file.get(), info.size));
-    const os::EntryInfo now = BH_TRY(os::entry_info(file.get()));
+    const os::FileInfo now = BH_TRY(os::file_info(file.get()));
     if (now.size != info.size || now.modified != info.modified) {
       ++stats_.changed;
     }

@@ -16,17 +16,26 @@ FileInfo from_stat(const struct stat& info) {
   return {.device = info.st_dev,
           .inode = info.st_ino,
           .mode = info.st_mode,
+          .links = info.st_nlink,
+          .uid = info.st_uid,
+          .gid = info.st_gid,
           .special = info.st_rdev,
           .size = static_cast<std::uint64_t>(info.st_size),
-          .modified_nanoseconds =
-              (info.st_mtim.tv_sec * std::int64_t{1'000'000'000}) + info.st_mtim.tv_nsec};
+          .modified = {.seconds = info.st_mtim.tv_sec,
+                       .nanoseconds = static_cast<std::uint32_t>(info.st_mtim.tv_nsec)}};
 }
 
 }  // namespace
 
+mode_t FileInfo::type() const { return mode & S_IFMT; }
+
 bool FileInfo::is_regular() const { return S_ISREG(mode); }
 
 bool FileInfo::is_directory() const { return S_ISDIR(mode); }
+
+std::int64_t FileInfo::modified_nanoseconds() const {
+  return (modified.seconds * 1'000'000'000) + modified.nanoseconds;
+}
 
 Result<FileInfo> file_info(const std::string& path) {
   struct stat info{};

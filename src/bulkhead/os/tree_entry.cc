@@ -4,14 +4,10 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/xattr.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
-#include <climits>
 #include <cstddef>
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,6 +19,7 @@
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/os/io.h"
+#include "bulkhead/os/mount.h"
 #include "bulkhead/os/unique_fd.h"
 
 namespace bulkhead::os {
@@ -56,38 +53,14 @@ Result<std::optional<std::vector<std::byte>>> value_of(const std::string& path,
 
 }  // namespace
 
-mode_t EntryInfo::type() const { return mode & S_IFMT; }
-
 Result<UniqueFd> open_entry(int directory, const std::string& name) {
   return open_at(directory, name, O_PATH | O_NOFOLLOW);
-}
-
-Result<EntryInfo> entry_info(int entry) {
-  struct stat info{};
-  if (::fstat(entry, &info) != 0) {
-    return Error::from_errno("fstat");
-  }
-  return EntryInfo{.device = info.st_dev,
-                   .inode = info.st_ino,
-                   .mode = info.st_mode,
-                   .links = info.st_nlink,
-                   .uid = info.st_uid,
-                   .gid = info.st_gid,
-                   .special = info.st_rdev,
-                   .size = static_cast<std::uint64_t>(info.st_size),
-                   .modified = {.seconds = info.st_mtim.tv_sec,
-                                .nanoseconds = static_cast<std::uint32_t>(info.st_mtim.tv_nsec)}};
 }
 
 Result<UniqueFd> read_entry(int entry) { return open_file(magic_link(entry), O_RDONLY); }
 
 Result<std::string> link_target(int entry) {
-  std::array<char, PATH_MAX> target{};
-  const ssize_t size = ::readlinkat(entry, "", target.data(), target.size());
-  if (size < 0) {
-    return Error::from_errno("readlink");
-  }
-  return std::string(target.data(), static_cast<std::size_t>(size));
+  return read_link_at(entry, "");  // An empty name is the entry itself.
 }
 
 Result<std::vector<ExtendedAttribute>> extended_attributes(int entry) {

@@ -15,32 +15,8 @@
 
 namespace bulkhead::os {
 
-struct FileTime {
-  std::int64_t seconds = 0;
-  std::uint32_t nanoseconds = 0;
-
-  bool operator==(const FileTime&) const = default;
-};
-
-/// What stat says of an entry itself.
-struct EntryInfo {
-  dev_t device = 0;  ///< that it lies on
-  ino_t inode = 0;
-  mode_t mode = 0;
-  nlink_t links = 0;
-  uid_t uid = 0;
-  gid_t gid = 0;
-  dev_t special = 0;  ///< that it is, when it is a device node
-  std::uint64_t size = 0;
-  FileTime modified;
-
-  [[nodiscard]] mode_t type() const;
-};
-
-/// An entry of any kind, for the functions below. Errors: NotFound when it is gone.
+/// An entry of any kind, for file_info() and the functions below. Errors: NotFound when it is gone.
 Result<UniqueFd> open_entry(int directory, const std::string& name);
-
-Result<EntryInfo> entry_info(int entry);
 
 /// Opens for reading what the entry is: call it for regular files and directories only.
 Result<UniqueFd> read_entry(int entry);

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -339,7 +341,7 @@ bool ContainerStore::is_remains(const std::string& id) const {
   }
   const auto made = os::file_info(directory);
   const auto now = wall_now().time_since_epoch().count();
-  return made && now - made->modified_nanoseconds > std::chrono::nanoseconds(kMaking).count();
+  return made && now - made->modified_nanoseconds() > std::chrono::nanoseconds(kMaking).count();
 }
 
 Result<bool> ContainerStore::reap_one(const std::string& id,

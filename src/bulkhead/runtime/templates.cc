@@ -84,13 +84,11 @@ Result<std::uint32_t> checksum(int fd) {
   return sum;
 }
 
-Result<FileRecord> identify(int fd) {
-  const os::FileInfo info = BH_TRY(os::file_info(fd));
-  if (!info.is_regular()) {
-    return fail(ErrorCode::Corrupt, "it is not a regular file");
-  }
-  return FileRecord{
-      .inode = info.inode, .size = info.size, .modified_nanoseconds = info.modified_nanoseconds};
+FileRecord record_of(const os::FileInfo& info, std::uint32_t checksum) {
+  return {.inode = info.inode,
+          .size = info.size,
+          .modified_nanoseconds = info.modified_nanoseconds(),
+          .checksum = checksum};
 }
 
 struct Record {
@@ -164,17 +162,15 @@ Result<Record> read_record(const std::string& directory) {
 /// Opens a file of a template and checks that it is the one of the record.
 Result<os::UniqueFd> open_recorded(const std::string& path, const FileRecord& record) {
   os::UniqueFd file = BH_TRY(os::open_file(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
-  struct stat info{};
-  if (::fstat(file.get(), &info) != 0) {
-    return Error::from_errno("stat");
+  const os::FileInfo info = BH_TRY(os::file_info(file.get()));
+  if (!info.is_regular()) {
+    return fail(ErrorCode::Corrupt, "{}: not a regular file", path);
   }
-  if (info.st_uid != ::geteuid() || (info.st_mode & 0777U) != kPrivateFile) {
-    return fail(ErrorCode::Corrupt, "{}: owner {} and mode {:o}, not {} and {:o}", path,
-                info.st_uid, info.st_mode & 0777U, ::geteuid(), kPrivateFile);
+  if (info.uid != ::geteuid() || (info.mode & 0777U) != kPrivateFile) {
+    return fail(ErrorCode::Corrupt, "{}: owner {} and mode {:o}, not {} and {:o}", path, info.uid,
+                info.mode & 0777U, ::geteuid(), kPrivateFile);
   }
-  FileRecord now = BH_TRY(identify(file.get()));
-  now.checksum = record.checksum;
-  if (now != record) {
+  if (record_of(info, record.checksum) != record) {
     return fail(ErrorCode::Corrupt, "{}: changed since it was made", path);
   }
   return file;
@@ -226,9 +222,8 @@ Result<vmm::SavedState> open_template(const std::string& directory, const Templa
 
 Result<FileRecord> record_file(const std::string& path) {
   const os::UniqueFd file = BH_TRY(os::open_file(path, O_RDONLY | O_NOFOLLOW));
-  FileRecord record = BH_TRY(identify(file.get()));
-  record.checksum = BH_TRY(checksum(file.get()));
-  return record;
+  const os::FileInfo info = BH_TRY(os::file_info(file.get()));
+  return record_of(info, BH_TRY(checksum(file.get())));
 }
 
 }  // namespace
@@ -333,7 +328,7 @@ Result<std::vector<TemplateRecord>> Templates::list() const {
     }
     if (const auto mark = os::file_info(marks_ + "/" + name)) {
       one.last_used =
-          std::max(one.last_used, WallTime(std::chrono::nanoseconds(mark->modified_nanoseconds)));
+          std::max(one.last_used, WallTime(std::chrono::nanoseconds(mark->modified_nanoseconds())));
     }
     records.push_back(std::move(one));
   }

@@ -144,8 +144,8 @@ Result<Installation> examine(std::string program) {
 Result<std::string> fingerprint(const std::string& program) {
   const os::FileInfo info = BH_TRY(os::file_info(program));
   const auto cache = os::file_info("/etc/ld.so.cache");
-  return fmt::format("1 {} {} {} {} {}", program, info.inode, info.size, info.modified_nanoseconds,
-                     cache ? cache->modified_nanoseconds : 0);
+  return fmt::format("1 {} {} {} {} {}", program, info.inode, info.size,
+                     info.modified_nanoseconds(), cache ? cache->modified_nanoseconds() : 0);
 }
 
 Result<Installation> read_cache(const std::string& path, std::string_view wanted) {

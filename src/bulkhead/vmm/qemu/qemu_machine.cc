@@ -147,7 +147,7 @@ Result<os::FileInfo> check_file(std::string_view what, const std::string& path) 
 /// One line that changes when the file does.
 std::string identity(std::string_view what, const os::FileInfo& file) {
   return fmt::format("{} {}:{} {} {}\n", what, file.device, file.inode, file.size,
-                     file.modified_nanoseconds);
+                     file.modified_nanoseconds());
 }
 
 /// What a guest with the host's processor sees of it. Source: Intel SDM, CPUID: leaf 1 without the
