@@ -13,7 +13,6 @@
 #include <thread>
 #include <vector>
 
-#include "bulkhead/base/bytes.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/log.h"
 #include "bulkhead/base/result.h"
@@ -53,11 +52,6 @@ constexpr std::array kSettings = {
     Setting{"/proc/sys/net/ipv4/ping_group_range", "0 2147483647"},
     Setting{"/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"},
 };
-
-Result<> write_setting(const char* path, std::string_view value) {
-  const os::UniqueFd file = BH_TRY(os::open_file(path, O_WRONLY));
-  return os::write_all(file.get(), as_bytes(value)).context(path);
-}
 
 void log_failure(const Result<>& result) {
   if (!result) {
@@ -106,7 +100,7 @@ Result<> prepare_machine() {
 }
 
 void settle_machine() {
-  log_failure(write_setting("/proc/self/oom_score_adj", "-1000"));
+  log_failure(os::write_setting("/proc/self/oom_score_adj", "-1000"));
   log_failure(os::lock_memory());
   // A program that closes every possible descriptor goes by the soft limit.
   constexpr std::uint64_t kFewFiles = 1024;
@@ -114,7 +108,7 @@ void settle_machine() {
   log_failure(os::set_resource_limit(RLIMIT_NOFILE, {.soft = kFewFiles, .hard = kManyFiles}));
   log_failure(os::set_resource_limit(RLIMIT_NPROC, {.soft = RLIM_INFINITY, .hard = RLIM_INFINITY}));
   for (const Setting& setting : kSettings) {
-    log_failure(write_setting(setting.path, setting.value));
+    log_failure(os::write_setting(setting.path, setting.value));
   }
 }
 

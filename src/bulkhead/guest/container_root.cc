@@ -298,8 +298,7 @@ Result<> set_up_namespaces(const agent::v1::StartRequest& plan) {
   for (const agent::v1::Sysctl& setting : plan.sysctls()) {
     const std::string path = "/proc/sys/" + BH_TRY(sysctl_path(setting.name()));
     const std::string what = "sysctl " + quote(setting.name());
-    const os::UniqueFd file = BH_TRY(os::open_file(path, O_WRONLY).context(what));
-    BH_TRY(os::write_all(file.get(), as_bytes(setting.value())).context(what));
+    BH_TRY(os::write_setting(path, setting.value()).context(what));
   }
   return {};
 }

@@ -1,15 +1,13 @@
 #include "bulkhead/guest/network.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bulkhead/agent/v1/agent.pb.h"
-#include "bulkhead/base/bytes.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/text.h"
@@ -17,8 +15,6 @@
 #include "bulkhead/netlink/link.h"
 #include "bulkhead/netlink/route.h"
 #include "bulkhead/netlink/socket.h"
-#include "bulkhead/os/io.h"
-#include "bulkhead/os/unique_fd.h"
 
 namespace bulkhead::guest {
 namespace {
@@ -33,13 +29,10 @@ struct Configured {
 
 /// As docker has it: an interface without an address of version 6 does not speak it.
 Result<> disable_version_6(const std::string& name) {
-  const std::string path = "/proc/sys/net/ipv6/conf/" + name + "/disable_ipv6";
-  const auto file = os::open_file(path, O_WRONLY);
-  if (!file) {
-    // A kernel without it has nothing to disable.
-    return file.error().code() == ErrorCode::NotFound ? Result<>() : file.error();
-  }
-  return os::write_all(file->get(), as_bytes("1")).context(path);
+  auto disabled = netlink::disable_ipv6(name);
+  // A kernel without it has nothing to disable.
+  return disabled || disabled.error().code() == ErrorCode::NotFound ? Result<>()
+                                                                    : std::move(disabled);
 }
 
 bool has_version_6(const agent::v1::Interface& interface) {

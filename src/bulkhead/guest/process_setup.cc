@@ -85,8 +85,7 @@ Result<> shed_descriptors(const ChildPlan& plan) {
 }
 
 Result<> set_out_of_memory_score(std::int32_t score) {
-  const os::UniqueFd file = BH_TRY(os::open_file("/proc/self/oom_score_adj", O_WRONLY));
-  return os::write_all(file.get(), as_bytes(std::to_string(score))).context("oom_score_adj");
+  return os::write_setting("/proc/self/oom_score_adj", std::to_string(score));
 }
 
 Result<> join_container() {

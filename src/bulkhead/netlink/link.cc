@@ -6,12 +6,12 @@
 #include <net/if.h>
 #include <sys/socket.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -23,6 +23,7 @@
 #include "bulkhead/netlink/address.h"
 #include "bulkhead/netlink/message.h"
 #include "bulkhead/netlink/socket.h"
+#include "bulkhead/os/file.h"
 
 namespace bulkhead::netlink {
 namespace {
@@ -164,6 +165,10 @@ Result<> create_veth(Socket& socket, std::string_view name, std::string_view pee
           other.body(ifinfomsg{}).text(IFLA_IFNAME, peer);
         });
       });
+}
+
+Result<> disable_ipv6(const std::string& interface) {
+  return os::write_setting("/proc/sys/net/ipv6/conf/" + interface + "/disable_ipv6", "1");
 }
 
 Result<> delete_link(Socket& socket, std::uint32_t index) {

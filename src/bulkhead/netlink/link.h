@@ -48,6 +48,10 @@ Result<> create_bridge(Socket& socket, std::string_view name, const MacAddress& 
 Result<> create_dummy(Socket& socket, std::string_view name);
 Result<> create_veth(Socket& socket, std::string_view name, std::string_view peer);
 
+/// No address of its own making, no talk of neighbours and routers.
+/// Errors: NotFound for an interface that is not there, and in a kernel without IPv6.
+Result<> disable_ipv6(const std::string& interface);
+
 Result<> delete_link(Socket& socket, std::uint32_t index);
 
 }  // namespace bulkhead::netlink

@@ -12,7 +12,6 @@
 #include <utility>
 #include <vector>
 
-#include "bulkhead/base/bytes.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/log.h"
 #include "bulkhead/base/result.h"
@@ -32,11 +31,6 @@ namespace bulkhead::network {
 namespace {
 
 constexpr const char* kIpForward = "/proc/sys/net/ipv4/ip_forward";
-
-Result<> write_sysctl(const std::string& path, std::string_view value) {
-  const os::UniqueFd fd = BH_TRY(os::open_file(path, O_WRONLY));
-  return os::write_all(fd.get(), as_bytes(value)).context(path);
-}
 
 Result<std::vector<netlink::IpPrefix>> ipv4_addresses(netlink::Socket& route, std::uint32_t link) {
   std::vector<netlink::IpPrefix> addresses;
@@ -134,19 +128,15 @@ Result<std::optional<netlink::IpPrefix>> gateway_of(
   return *own;
 }
 
-Result<> disable_ipv6(const std::string& interface) {
-  return write_sysctl("/proc/sys/net/ipv6/conf/" + interface + "/disable_ipv6", "1");
-}
-
 Result<std::uint32_t> build_bridge(Kernel& kernel, const Bridge& bridge) {
   const auto link = BH_TRY(find_or_create(kernel.route, bridge));
   auto added = netlink::add_address(kernel.route, link.index, bridge.gateway);
   if (!added && added.error().code() != ErrorCode::AlreadyExists) {
     return added.error();
   }
-  BH_TRY(write_sysctl(kIpForward, "1").context("forwarding is off and cannot be switched on"));
+  BH_TRY(os::write_setting(kIpForward, "1").context("forwarding is off and cannot be switched on"));
   // Guests have no IPv6: the bridge need not talk it to them.
-  std::ignore = disable_ipv6(bridge.name);
+  std::ignore = netlink::disable_ipv6(bridge.name);
   const auto present = BH_TRY(guests_present(kernel.route));
   BH_TRY(install_firewall(bridge.name, subnet_of(bridge.gateway), present.guests));
   if (const auto opened = open_forwarding(kernel.netfilter, bridge.name); !opened) {

@@ -26,9 +26,6 @@ struct Bridge {
   std::uint32_t mtu = 0;
 };
 
-/// No address of its own making, no talk of neighbours and routers.
-Result<> disable_ipv6(const std::string& interface);
-
 /// One process at a time builds in this network namespace, whatever its run directory: the lock is
 /// on the namespace itself.
 Result<os::FileLock> lock_network_namespace();

@@ -283,7 +283,7 @@ struct Networks::State {
 
   Result<> plug_in(const std::string& interface, std::uint32_t mtu, std::uint32_t bridge) {
     // The host itself has nothing to say on a guest's port: no IPv6 autoconfiguration there.
-    std::ignore = disable_ipv6(interface);
+    std::ignore = netlink::disable_ipv6(interface);
     const auto link = BH_TRY(netlink::find_link(kernel->route, interface));
     if (!link) {
       return fail(ErrorCode::Unavailable, "TAP {}: gone as soon as made", interface);
@@ -340,8 +340,7 @@ Result<Networks> Networks::open(const std::string& run_directory) {
   // What a reboot forgets need not survive a power cut.
   db::Database database = BH_TRY(db::Database::open(run_directory + "/network.db", kSchema,
                                                     {.durability = db::Durability::Normal}));
-  return Networks(
-      std::unique_ptr<State>(new State{.database = std::move(database), .kernel = std::nullopt}));
+  return Networks(std::make_unique<State>(std::move(database), std::nullopt));
 }
 
 Result<Attachment> Networks::attach(std::string_view name, const std::string& owner) {

@@ -149,6 +149,11 @@ Result<> write_file_atomically(const std::string& path, std::string_view content
   return sync_directory(parent_of(path));
 }
 
+Result<> write_setting(const std::string& path, std::string_view value) {
+  const UniqueFd file = BH_TRY(open_file(path, O_WRONLY));
+  return write_all(file.get(), as_bytes(value)).context(path);
+}
+
 Result<> make_directories(const std::string& path, mode_t mode) {
   for (std::size_t at = path.find('/', 1);; at = path.find('/', at + 1)) {
     const std::string prefix = path.substr(0, at);

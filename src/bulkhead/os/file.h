@@ -22,6 +22,9 @@ Result<std::string> read_file(const std::string& path, std::size_t limit = 16U <
 Result<> write_file_atomically(const std::string& path, std::string_view content,
                                mode_t mode = 0644);
 
+/// One write to a file that is there: a setting of the kernel's in /proc or /sys.
+Result<> write_setting(const std::string& path, std::string_view value);
+
 /// Makes the directory and its parents; an existing one is fine.
 Result<> make_directories(const std::string& path, mode_t mode = 0755);
 
