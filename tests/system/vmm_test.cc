@@ -8,14 +8,20 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <csignal>
+#include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <ratio>
+#include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -25,6 +31,7 @@
 
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/error.h"
+#include "bulkhead/base/result.h"
 #include "bulkhead/base/testing.h"
 #include "bulkhead/os/event_loop.h"
 #include "bulkhead/os/file.h"
@@ -95,12 +102,15 @@ class VmmTest : public testing::Test {
     return config;
   }
 
-  qemu::Environment environment() const {
-    return {.run_directory = directory_ + "/run", .libexec = build_directory() + "/libexec"};
+  qemu::Platform platform() const {
+    auto found = qemu::Platform::find(
+        {.run_directory = directory_ + "/run", .libexec = build_directory() + "/libexec"});
+    EXPECT_THAT(found, IsOk());
+    return *std::move(found);
   }
 
   void start(MachineConfig config) {
-    auto machine = qemu::create_machine(*loop_, environment(), std::move(config));
+    auto machine = qemu::create_machine(*loop_, platform(), std::move(config));
     ASSERT_THAT(machine, IsOk());
     machine_ = *std::move(machine);
     ASSERT_THAT(machine_->start([this](const MachineExit& ending) { exit_ = ending; }), IsOk());
@@ -330,7 +340,7 @@ TEST_F(VmmTest, ACallerThatIsKilledTakesTheMachineWithIt) {
   if (caller == 0) {
     pid_t pid = 0;
     auto loop = os::EventLoop::create();
-    auto machine = qemu::create_machine(**loop, environment(), config());
+    auto machine = qemu::create_machine(**loop, platform(), config());
     if (machine && (*machine)->start([](const MachineExit&) {})) {
       pid = (*machine)->pid();
     }
@@ -352,13 +362,13 @@ TEST_F(VmmTest, ACallerThatIsKilledTakesTheMachineWithIt) {
 TEST_F(VmmTest, RefusesWhatCannotBe) {
   MachineConfig small = config();
   small.memory_bytes = 8U << 20U;
-  const auto too_small = qemu::create_machine(*loop_, environment(), std::move(small));
+  const auto too_small = qemu::create_machine(*loop_, platform(), std::move(small));
   ASSERT_THAT(too_small, IsError(ErrorCode::Invalid));
   EXPECT_THAT(too_small.error().message(), HasSubstr("MiB is the minimum"));
 
   MachineConfig without_kernel = config();
   without_kernel.kernel = "/nonexistent/vmlinux";
-  EXPECT_THAT(qemu::create_machine(*loop_, environment(), std::move(without_kernel)),
+  EXPECT_THAT(qemu::create_machine(*loop_, platform(), std::move(without_kernel)),
               IsError(ErrorCode::NotFound));
 }
 

@@ -44,25 +44,27 @@ class RealHost final : public Host {
     if (config.initramfs.empty()) {
       config.initramfs = paths_.initramfs();
     }
+    auto platform =
+        BH_TRY(vmm::qemu::Platform::find({.run_directory = paths_.run, .libexec = paths_.libexec}));
     if (origin == Origin::Template && has_own_kernel) {
-      BH_TRY(use_template(config));
+      BH_TRY(use_template(platform, config));
     }
-    return vmm::qemu::create_machine(loop, {.run_directory = paths_.run, .libexec = paths_.libexec},
-                                     std::move(config));
+    return vmm::qemu::create_machine(loop, std::move(platform), std::move(config));
   }
 
   void drop_template() override {
     if (shape_) {
       templates_.drop(*shape_);
-      missing_template_ = request_;
+      is_template_missing_ = true;
     }
   }
 
   void leave_template() override {
-    if (const auto request = std::exchange(missing_template_, std::nullopt)) {
-      if (const auto begun = make_template_beside(paths_, *request); !begun) {
-        log::warning("template: {}", begun.error().message());
-      }
+    if (!std::exchange(is_template_missing_, false)) {
+      return;
+    }
+    if (const auto begun = make_template_beside(paths_, request_); !begun) {
+      log::warning("template: {}", begun.error().message());
     }
   }
 
@@ -128,7 +130,7 @@ class RealHost final : public Host {
  private:
   /// Where machines of that shape can be saved: restores it from its template, or notes that there
   /// is none.
-  Result<> use_template(vmm::MachineConfig& config) {
+  Result<> use_template(const vmm::qemu::Platform& platform, vmm::MachineConfig& config) {
     request_ = {.vcpus = config.vcpus,
                 .memory_bytes = config.memory_bytes,
                 .has_network = config.network.has_value()};
@@ -139,11 +141,9 @@ class RealHost final : public Host {
     if (config.disks.size() != 2 || request_.base_bytes % store::kRootFileUnit != 0) {
       return {};
     }
-    shape_ = BH_TRY(shape_of(paths_, config));
+    shape_ = BH_TRY(shape_of(platform, config));
     config.restore_from = templates_.find(*shape_);
-    if (!config.restore_from) {
-      missing_template_ = request_;
-    }
+    is_template_missing_ = !config.restore_from;
     return {};
   }
 
@@ -159,7 +159,7 @@ class RealHost final : public Host {
   os::UniqueFd tap_;
   std::optional<TemplateShape> shape_;  ///< of the last machine
   TemplateRequest request_;             ///< of a template for it
-  std::optional<TemplateRequest> missing_template_;
+  bool is_template_missing_ = false;
   std::optional<network::Networks> networks_;
 };
 

@@ -38,10 +38,6 @@ namespace {
 constexpr const char* kProgram = "bulkhead-warm";
 constexpr std::chrono::seconds kPatience{60};
 
-vmm::qemu::Environment environment_of(const config::Paths& paths) {
-  return {.run_directory = paths.run, .libexec = paths.libexec};
-}
-
 /// An empty disk of that size, which takes no memory as long as nobody writes to it.
 Result<vmm::DiskDevice> empty_disk(std::string_view serial, std::uint64_t size,
                                    vmm::Access access) {
@@ -128,8 +124,9 @@ class Saving {
 
 }  // namespace
 
-Result<TemplateShape> shape_of(const config::Paths& paths, const vmm::MachineConfig& config) {
-  std::string text = BH_TRY(vmm::qemu::shape(environment_of(paths), config));
+Result<TemplateShape> shape_of(const vmm::qemu::Platform& platform,
+                               const vmm::MachineConfig& config) {
+  std::string text = BH_TRY(vmm::qemu::shape(platform, config));
   return TemplateShape{.text = std::move(text),
                        .vcpus = config.vcpus,
                        .memory_bytes = config.memory_bytes,
@@ -139,7 +136,9 @@ Result<TemplateShape> shape_of(const config::Paths& paths, const vmm::MachineCon
 Result<TemplateOutcome> make_template(const config::Paths& paths, const TemplateRequest& request) {
   vmm::MachineConfig config = BH_TRY(machine_config(paths, request));
   const Templates templates(paths);
-  const TemplateShape shape = BH_TRY(shape_of(paths, config));
+  auto platform =
+      BH_TRY(vmm::qemu::Platform::find({.run_directory = paths.run, .libexec = paths.libexec}));
+  const TemplateShape shape = BH_TRY(shape_of(platform, config));
   TemplateOutcome outcome{.key = shape.key()};
   auto draft = BH_TRY(templates.begin(shape));
   if (!draft) {
@@ -148,7 +147,7 @@ Result<TemplateOutcome> make_template(const config::Paths& paths, const Template
   config.save_to = BH_TRY(draft->files());
   const auto loop = BH_TRY(os::EventLoop::create());
   const auto machine =
-      BH_TRY(vmm::qemu::create_machine(*loop, environment_of(paths), std::move(config)));
+      BH_TRY(vmm::qemu::create_machine(*loop, std::move(platform), std::move(config)));
   BH_TRY(Saving(*loop).run(*machine));
   BH_TRY(draft->commit());
   BH_TRY(templates.trim(kTemplateBudget));

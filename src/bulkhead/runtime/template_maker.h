@@ -7,6 +7,7 @@
 #include "bulkhead/config/paths.h"
 #include "bulkhead/runtime/templates.h"
 #include "bulkhead/vmm/machine.h"
+#include "bulkhead/vmm/qemu/qemu_machine.h"
 
 namespace bulkhead::runtime {
 
@@ -24,7 +25,8 @@ inline constexpr std::uint64_t kTemplateBudget = std::uint64_t{4} << 30U;
 
 /// The shape of a machine that is to be made from `config`, whose kernel and initramfs are named.
 /// Errors: as vmm::qemu::shape.
-Result<TemplateShape> shape_of(const config::Paths& paths, const vmm::MachineConfig& config);
+Result<TemplateShape> shape_of(const vmm::qemu::Platform& platform,
+                               const vmm::MachineConfig& config);
 
 struct TemplateOutcome {
   std::string key;

@@ -167,12 +167,8 @@ std::string processor_identity() {
   return text + "\n";
 }
 
-HostAccelerator host_of(const Environment& environment) {
-  return host_accelerator(environment.run_directory, environment.libexec + "/bulkhead-kvm-probe");
-}
-
-MachinePlan plan_machine(const MachineConfig& config, const Installation& installation,
-                         const HostAccelerator& host) {
+MachinePlan plan_machine(const MachineConfig& config, const Platform& platform) {
+  const HostAccelerator& host = platform.host;
   MachinePlan plan{.name = config.name,
                    .accelerator = config.accelerator.value_or(host.decision.accelerator),
                    .tsc_khz = host.tsc_khz,
@@ -183,7 +179,7 @@ MachinePlan plan_machine(const MachineConfig& config, const Installation& instal
                    .kernel_takes_timer_rate = config.is_own_kernel,
                    .disks = {},
                    .mac_address = std::nullopt,
-                   .has_firmware = !installation.firmware.empty(),
+                   .has_firmware = !platform.installation.firmware.empty(),
                    .is_paused = config.starts_paused,
                    .memory_use = config.restore_from ? MemoryUse::Restored
                                  : config.save_to    ? MemoryUse::Saved
@@ -199,11 +195,9 @@ MachinePlan plan_machine(const MachineConfig& config, const Installation& instal
 
 class QemuMachine final : public Machine {
  public:
-  QemuMachine(os::EventLoop& loop, Environment environment, Installation installation,
-              MachineConfig config)
+  QemuMachine(os::EventLoop& loop, Platform platform, MachineConfig config)
       : loop_(&loop),
-        environment_(std::move(environment)),
-        installation_(std::move(installation)),
+        platform_(std::move(platform)),
         config_(std::move(config)),
         is_restored_(config_.restore_from),
         mac_address_(config_.network ? config_.network->mac_address : std::string()),
@@ -259,8 +253,7 @@ class QemuMachine final : public Machine {
   void on_process_exit(os::ExitStatus status);
 
   os::EventLoop* loop_;
-  Environment environment_;
-  Installation installation_;
+  Platform platform_;
   MachineConfig config_;
   bool is_restored_;
   std::string mac_address_;  ///< that was asked for
@@ -321,7 +314,7 @@ Result<jail::JailSpec> QemuMachine::jail_spec(const MachinePlan& plan, const Wir
                       {.source = wiring.qmp.second.get(), .target = kQmpDescriptor},
                       {.source = wiring.agent.second.get(), .target = kAgentDescriptor},
                       {.source = wiring.console.second.get(), .target = kConsoleDescriptor}},
-      .binds = installation_.binds(),
+      .binds = platform_.installation.binds(),
       .devices = {},
       .host_id = ids_->base(),
       .limits = ceilings};
@@ -338,7 +331,7 @@ Result<jail::JailSpec> QemuMachine::jail_spec(const MachinePlan& plan, const Wir
   }
   if (const auto& state = config_.restore_from ? config_.restore_from : config_.save_to) {
     spec.descriptors.push_back({.source = state->memory.get(), .target = kMemoryDescriptor});
-    spec.binds.push_back({.source = environment_.libexec + "/bulkhead-qemu-preload.so",
+    spec.binds.push_back({.source = platform_.environment.libexec + "/bulkhead-qemu-preload.so",
                           .target = std::string(kJailPreload),
                           .is_executable = true});
     spec.environment.push_back(fmt::format("LD_PRELOAD={}", kJailPreload));
@@ -363,11 +356,11 @@ Result<> QemuMachine::start(ExitCallback on_exit) {
     return fail(ErrorCode::FailedPrecondition, "machine {}: started already", config_.name);
   }
   timing_.launched = std::chrono::steady_clock::now();
-  ids_ = BH_TRY(jail::UidRange::lease(environment_.run_directory));
+  ids_ = BH_TRY(jail::UidRange::lease(platform_.environment.run_directory));
   Wiring wiring = BH_TRY(Wiring::create());
-  const MachinePlan planned = plan_machine(config_, installation_, host_of(environment_));
+  const MachinePlan planned = plan_machine(config_, platform_);
   const jail::JailSpec spec = BH_TRY(jail_spec(planned, wiring));
-  process_ = BH_TRY(jail::launch(environment_.libexec + "/bulkhead-jail", spec));
+  process_ = BH_TRY(jail::launch(platform_.environment.libexec + "/bulkhead-jail", spec));
   timing_.executed = std::chrono::steady_clock::now();
   // The machine has them now; what is not open here cannot leak from here.
   config_.disks.clear();
@@ -536,10 +529,17 @@ void QemuMachine::on_process_exit(os::ExitStatus status) {
 
 }  // namespace
 
-Result<std::string> shape(const Environment& environment, const MachineConfig& config) {
+Result<Platform> Platform::find(Environment environment) {
+  Installation installation = BH_TRY(find_installation(environment.run_directory));
+  const HostAccelerator host =
+      host_accelerator(environment.run_directory, environment.libexec + "/bulkhead-kvm-probe");
+  return Platform{
+      .environment = std::move(environment), .installation = std::move(installation), .host = host};
+}
+
+Result<std::string> shape(const Platform& platform, const MachineConfig& config) {
   BH_TRY(check(config));
-  const Installation installation = BH_TRY(find_installation(environment.run_directory));
-  MachinePlan plan = plan_machine(config, installation, host_of(environment));
+  MachinePlan plan = plan_machine(config, platform);
   plan.name = "template";
   plan.memory_use = MemoryUse::Saved;
   // Measured at each boot of the host, and never twice the same.
@@ -548,9 +548,9 @@ Result<std::string> shape(const Environment& environment, const MachineConfig& c
   if (plan.mac_address) {
     plan.mac_address = std::string(kSavedMacAddress);
   }
-  std::string text =
-      fmt::format("{}\nqemu {}\n", fmt::join(command_line(plan), " "), installation.version.text());
-  text += identity("program", BH_TRY(check_file("qemu", installation.program)));
+  std::string text = fmt::format("{}\nqemu {}\n", fmt::join(command_line(plan), " "),
+                                 platform.installation.version.text());
+  text += identity("program", BH_TRY(check_file("qemu", platform.installation.program)));
   text += identity("kernel", BH_TRY(check_file("guest kernel", config.kernel)));
   text += identity("initramfs", BH_TRY(check_file("guest initramfs", config.initramfs)));
   for (const DiskDevice& disk : config.disks) {
@@ -562,16 +562,14 @@ Result<std::string> shape(const Environment& environment, const MachineConfig& c
   return text;
 }
 
-Result<std::unique_ptr<Machine>> create_machine(os::EventLoop& loop, Environment environment,
+Result<std::unique_ptr<Machine>> create_machine(os::EventLoop& loop, Platform platform,
                                                 MachineConfig config) {
   BH_TRY(check(config));
   if (!config.restore_from) {
     std::ignore = BH_TRY(check_file("guest kernel", config.kernel));
     std::ignore = BH_TRY(check_file("guest initramfs", config.initramfs));
   }
-  Installation installation = BH_TRY(find_installation(environment.run_directory));
-  return std::make_unique<QemuMachine>(loop, std::move(environment), std::move(installation),
-                                       std::move(config));
+  return std::make_unique<QemuMachine>(loop, std::move(platform), std::move(config));
 }
 
 }  // namespace bulkhead::vmm::qemu
