@@ -34,11 +34,11 @@ std::string Layout::blob(const Digest& digest) const {
 }
 
 std::string Layout::root(const Digest& chain) const {
-  return paths_.roots() + "/" + chain.hex() + ".ext4";
+  return paths_.roots() + "/" + chain.hex() + std::string(kRootSuffix);
 }
 
 std::string Layout::root_record(const Digest& chain) const {
-  return paths_.roots() + "/" + chain.hex() + ".layers";
+  return paths_.roots() + "/" + chain.hex() + std::string(kRecordSuffix);
 }
 
 BlobWriter::~BlobWriter() {

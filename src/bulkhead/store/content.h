@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "bulkhead/base/bytes.h"
@@ -16,6 +17,10 @@ namespace bulkhead::store {
 /// Files of roots end with a hole, up to a multiple of this: to a machine that goes on from a saved
 /// one its disks must look as the saved one's did.
 inline constexpr std::uint64_t kRootFileUnit = std::uint64_t{64} << 30U;
+
+/// Of the two files of a root: the image, and the record of its layers.
+inline constexpr std::string_view kRootSuffix = ".ext4";
+inline constexpr std::string_view kRecordSuffix = ".layers";
 
 /// Where things lie on disk: docs/formats/store.md.
 class Layout {

@@ -188,11 +188,9 @@ Result<> Ingest::move_into_store(const Digest& digest, std::set<DigestAlgorithm>
 }
 
 Result<> Ingest::replace_root(const Digest& chain) {
+  pad_root(BH_TRY(os::open_file(staged_root(), O_WRONLY)).get());
   for (const std::string& path : {staged_record(), staged_root()}) {
-    const os::UniqueFd fd = BH_TRY(os::open_file(path, O_RDWR));
-    if (path == staged_root()) {
-      pad_root(fd.get());
-    }
+    const os::UniqueFd fd = BH_TRY(os::open_file(path, O_RDONLY));
     BH_TRY(os::sync_file(fd.get()).context("write root"));
   }
   // A record beside another root than its own is found out by whoever opens it.

@@ -37,8 +37,6 @@ namespace bulkhead::store {
 namespace {
 
 constexpr std::string_view kLockSuffix = ".lock";
-constexpr std::string_view kRootSuffix = ".ext4";
-constexpr std::string_view kRecordSuffix = ".layers";
 
 /// The hex digits of what may be the beginning of an id.
 std::optional<std::string_view> id_prefix(std::string_view text) {
