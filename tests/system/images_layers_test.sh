@@ -17,17 +17,6 @@ registry=
 trap '[ -z "$registry" ] || kill $registry; rm -rf "$work"' EXIT
 export BULKHEAD_STATE_DIR=$work/state BULKHEAD_RUN_DIR=$work/run TMPDIR=$work
 
-check() { # WHAT COMMAND…
-  local what=$1
-  shift
-  if ! "$@" >"$work/check" 2>&1; then
-    echo "FAILED: $what: $*" >&2
-    cat "$work/check" >&2
-    exit 1
-  fi
-  echo "ok: $what"
-}
-
 # --- images: one and two begin with the same layer, three has it in the middle ---------------------
 
 "$project_dir/scripts/make-busybox-image" "$work/busybox.tar"

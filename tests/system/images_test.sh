@@ -21,16 +21,6 @@ work=$(mktemp -d /tmp/bh-XXXXXX)
 trap 'rm -rf "$work"' EXIT
 export BULKHEAD_STATE_DIR=$work/state BULKHEAD_RUN_DIR=$work/run TMPDIR=$work
 
-check() { # WHAT COMMAND…
-  local what=$1
-  shift
-  if ! "$@"; then
-    echo "FAILED: $what: $*" >&2
-    exit 1
-  fi
-  echo "ok: $what"
-}
-
 # fails_with TEXT COMMAND…: exit status 1, one line on standard error that holds the text
 fails_with() {
   local text=$1 status=0

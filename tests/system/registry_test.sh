@@ -22,18 +22,6 @@ export BULKHEAD_STATE_DIR=$work/state BULKHEAD_RUN_DIR=$work/run TMPDIR=$work HO
 export BULKHEAD_CERTS_DIR=$work/certs.d REGISTRY_LOG_LEVEL=error
 mkdir -p "$HOME" "$BULKHEAD_CERTS_DIR"
 
-check() { # WHAT COMMAND…: what it says is in $work/last for the next one
-  local what=$1
-  shift
-  if ! "$@" >"$work/check" 2>&1; then
-    echo "FAILED: $what: $*" >&2
-    cat "$work/check" >&2
-    exit 1
-  fi
-  mv "$work/check" "$work/last"
-  echo "ok: $what"
-}
-
 nothing_sent() { ! grep -q sending "$work/last"; }
 
 # fails_with TEXT COMMAND…: exit status 1, standard error holds the text

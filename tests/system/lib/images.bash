@@ -17,6 +17,18 @@ equal() {
   }
 }
 
+check() { # WHAT COMMAND…: what it says is in $work/last afterwards
+  local what=$1
+  shift
+  if ! "$@" >"$work/check" 2>&1; then
+    echo "FAILED: $what: $*" >&2
+    cat "$work/check" >&2
+    exit 1
+  fi
+  mv "$work/check" "$work/last"
+  echo "ok: $what"
+}
+
 field() { # REFERENCE FIELD of list
   "$image" list --format json | jq -r --arg reference "$1" --arg field "$2" \
     '.[] | select(.reference == $reference) | .[$field]'
