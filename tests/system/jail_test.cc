@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -135,6 +136,110 @@ TEST_F(JailTest, RunsAsItsUserOnTheHostInNamespacesOfItsOwn) {
   EXPECT_EQ(std::ranges::count(*mounts, '\n'), 2) << *mounts;
   ASSERT_THAT(process->kill(SIGKILL), IsOk());
   EXPECT_EQ(process->wait()->signal, SIGKILL);
+}
+
+/// A directory for shares, with what the tests need in it.
+class SharesTest : public JailTest {
+ protected:
+  void SetUp() override {
+    JailTest::SetUp();
+    if (IsSkipped()) {
+      return;
+    }
+    ASSERT_NE(::mkdtemp(directory_.data()), nullptr);
+    for (const char* name : {"/open", "/closed"}) {
+      ASSERT_THAT(os::make_directories(directory_ + name), IsOk());
+    }
+    for (const char* name : {"/open/theirs", "/closed/secret", "/file", "/sibling"}) {
+      ASSERT_THAT(os::write_file_atomically(directory_ + name, "content\n", 0600), IsOk());
+    }
+    ASSERT_EQ(::chown((directory_ + "/open/theirs").c_str(), 1000, 1001), 0);
+  }
+
+  void TearDown() override {
+    if (!IsSkipped()) {
+      EXPECT_THAT(os::remove_tree(directory_), IsOk());
+    }
+  }
+
+  /// What a shell in a jail with the three shares writes.
+  std::string run(const std::string& script) {
+    auto pipe = os::make_pipe();
+    EXPECT_THAT(pipe, IsOk());
+    const int output = pipe->write_end.get();
+    JailSpec spec{
+        .arguments = {"/busybox", "sh", "-c", script},
+        .environment = {},
+        .descriptors = {{.source = output, .target = 1}, {.source = output, .target = 2}},
+        .binds = {{.source = "/bin/busybox", .target = "/busybox"}},
+        .shares = {{.source = directory_ + "/open", .target = "/shares/0", .is_read_only = false},
+                   {.source = directory_ + "/closed", .target = "/shares/1"},
+                   {.source = directory_ + "/file", .target = "/shares/2"}},
+        .directories = {"/shares"},
+        .devices = {},
+        .host_id = kUser,
+        .limits = {.file_size_bytes = 1U << 20U}};
+    auto process = launch(helper(), spec);
+    EXPECT_THAT(process, IsOk());
+    pipe->write_end.reset();
+    auto text = os::read_to_end(pipe->read_end.get(), 1U << 20U);
+    EXPECT_THAT(text, IsOk());
+    EXPECT_THAT(process->wait(), IsOk());
+    return *text;
+  }
+
+  std::string directory_ = testing::TempDir() + "bulkhead-shares-XXXXXX";
+};
+
+TEST_F(SharesTest, FilesHaveTheirOwnersOnBothSides) {
+  EXPECT_EQ(run("b=/busybox; cd /shares/0; $b stat -c '%u %g %a' theirs; $b cat theirs;"
+                "echo more >>theirs; echo new >new; $b chown 77:88 new; $b chmod 640 new;"
+                "$b mkfifo fifo; $b stat -c '%u %g %a %F' new fifo"),
+            "1000 1001 600\ncontent\n77 88 640 regular file\n"
+            "2147483648 2147483648 666 fifo\n");
+  EXPECT_THAT(os::read_file(directory_ + "/open/theirs"), IsOkAnd("content\nmore\n"));
+  struct stat info{};
+  ASSERT_EQ(::stat((directory_ + "/open/new").c_str(), &info), 0);
+  EXPECT_EQ(info.st_uid, 77);
+  EXPECT_EQ(info.st_gid, 88);
+}
+
+TEST_F(SharesTest, ReadOnlyIsReadOnlyForTheJailItself) {
+  const std::string said =
+      run("b=/busybox; $b cat /shares/1/secret /shares/2; echo x >>/shares/1/secret;"
+          "echo x >/shares/1/new; echo x >>/shares/2; $b rm /shares/1/secret;"
+          "$b chmod 777 /shares/1 /shares/2; $b mount -o remount,rw /shares/1");
+  EXPECT_THAT(said, testing::StartsWith("content\ncontent\n"));
+  EXPECT_THAT(said, HasSubstr("Read-only file system"));
+  EXPECT_THAT(os::read_file(directory_ + "/closed/secret"), IsOkAnd("content\n"));
+  EXPECT_THAT(os::read_file(directory_ + "/file"), IsOkAnd("content\n"));
+  EXPECT_THAT(os::read_file(directory_ + "/closed/new"), IsError(ErrorCode::NotFound));
+  struct stat info{};
+  ASSERT_EQ(::stat((directory_ + "/file").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777U, 0600);
+}
+
+TEST_F(SharesTest, NothingElseIsReached) {
+  ASSERT_EQ(::symlink("/etc/passwd", (directory_ + "/open/link").c_str()), 0);
+  ASSERT_EQ(::symlink("../../../etc/passwd", (directory_ + "/open/up").c_str()), 0);
+  EXPECT_EQ(run("b=/busybox; cd /shares; echo *; for f in link up ../../sibling ../closed/secret;"
+                "do $b test -e 0/$f && echo found $f; done; $b mknod 0/memory c 1 1 2>/dev/null &&"
+                "echo made; $b test -e 0/memory && echo there"),
+            "0 1 2\n");
+}
+
+TEST_F(SharesTest, ProcessFilesAreTheJailsOwn) {
+  const std::string said =
+      run("b=/busybox; $b ls -l /proc/self/fd/1 >/dev/null || echo no descriptor; cd /proc;"
+          "for f in *; do case $f in [0-9]*|self|thread-self) ;; *) echo $f;; esac; done;"
+          "set -- [0-9]*; [ $# = 1 ] || echo $*; echo 1 >/proc/self/oom_score_adj");
+  EXPECT_THAT(said, HasSubstr("Read-only file system"));
+  EXPECT_EQ(std::ranges::count(said, '\n'), 1) << said;
+}
+
+TEST_F(SharesTest, AProgramOfAShareIsNotExecutedByTheJail) {
+  ASSERT_EQ(::system(("cp /bin/busybox " + directory_ + "/open/program").c_str()), 0);
+  EXPECT_THAT(run("/shares/0/program true"), HasSubstr("Permission denied"));
 }
 
 TEST_F(JailTest, NamesWhatIsMissingAndLeavesNothing) {

@@ -112,6 +112,26 @@ void add_machine_options(CLI::App& sub, MachineOptions& machine) {
       ->capture_default_str();
 }
 
+void add_mount_options(CLI::App& sub, MountOptions& mounts) {
+  sub.add_option(
+         "-v,--volume", mounts.volumes,
+         "Share a directory or file of the host; options: ro, bind (without what is mounted "
+         "below), nosuid, noexec")
+      ->type_name("HOST:CONTAINER[:OPTIONS]")
+      ->allow_extra_args(false);
+  sub.add_option("--mount", mounts.mounts,
+                 "The same in words: type=bind,source=HOST,target=CONTAINER[,readonly], or "
+                 "type=tmpfs,target=CONTAINER[,tmpfs-size=SIZE]")
+      ->type_name("FIELDS")
+      ->allow_extra_args(false);
+  sub.add_option("--tmpfs", mounts.tmpfs, "A directory in the machine's memory")
+      ->type_name("CONTAINER[:OPTIONS]")
+      ->allow_extra_args(false);
+  sub.add_option("--disk", mounts.disks, "A disk: an ext4 image, as disk create makes it")
+      ->type_name("FILE:CONTAINER[:ro]")
+      ->allow_extra_args(false);
+}
+
 void add_create_options(CLI::App& sub, CreateOptions& create) {
   add_process_options(sub, create.process);
   sub.add_option("--name", create.name, "Name of the container; made up if not given");
@@ -119,6 +139,7 @@ void add_create_options(CLI::App& sub, CreateOptions& create) {
   sub.add_option("--hostname", create.hostname,
                  "Host name; the first 12 digits of the id if not given");
   add_machine_options(sub, create.machine);
+  add_mount_options(sub, create.mounts);
   sub.add_option("--dns", create.dns_servers, "Name server instead of the host's")
       ->allow_extra_args(false);
   sub.add_option("-l,--label", create.labels, "Label K=V")
@@ -158,6 +179,7 @@ void add_run(Tree& tree) {
       "Examples:\n"
       "  bulkhead run --rm -it debian bash\n"
       "  bulkhead run -d --name web -m 512m nginx\n"
+      "  bulkhead run --rm -v ./src:/src:ro -w /src debian make\n"
       "  tar c . | bulkhead run --rm -i debian tar t");
   sub->parse_complete_callback([sub, options] { take_image(*sub, options->create); });
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "bulkhead/base/result.h"
+#include "bulkhead/cli/mounts.h"
 #include "bulkhead/config/paths.h"
 
 // One function for each command. Each gets its options parsed and returns the exit status of the
@@ -40,6 +41,7 @@ struct MachineOptions {
 struct CreateOptions {
   ProcessOptions process;
   MachineOptions machine;
+  MountOptions mounts;
   std::string name;
   std::string image;
   std::vector<std::string> arguments;

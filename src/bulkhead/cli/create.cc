@@ -18,12 +18,14 @@
 #include "bulkhead/cli/commands.h"
 #include "bulkhead/cli/containers.h"
 #include "bulkhead/cli/environment.h"
+#include "bulkhead/cli/mounts.h"
 #include "bulkhead/config/paths.h"
 #include "bulkhead/netlink/address.h"
 #include "bulkhead/oci/image_config.h"
 #include "bulkhead/oci/image_process.h"
 #include "bulkhead/oci/reference.h"
 #include "bulkhead/oci/spec.h"
+#include "bulkhead/os/mount.h"
 #include "bulkhead/os/process.h"
 #include "bulkhead/os/terminal.h"
 #include "bulkhead/runtime/container_record.h"
@@ -171,6 +173,8 @@ Result<runtime::ContainerRecord> create_container(const config::Paths& paths,
   }
   BH_TRY(check_hostname(options.hostname));
   BH_TRY(set_labels(options.labels, record));
+  const std::string directory = BH_TRY(os::current_directory());
+  auto mounts = BH_TRY(parse_mounts(options.mounts, directory));
   // Held until the record, which then protects the image, is written.
   const store::Image image = BH_TRY(find_image(paths, options));
 
@@ -179,6 +183,7 @@ Result<runtime::ContainerRecord> create_container(const config::Paths& paths,
     spec.process.emplace();
   }
   BH_TRY(set_process(options, image.config, *spec.process));
+  add_mounts(std::move(mounts), spec);
   set_quota(options.machine.cpus, spec.linux_settings.resources);
   record.id = BH_TRY(make_id());
   spec.hostname = options.hostname.empty() ? record.id.substr(0, 12) : options.hostname;

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <utility>
@@ -13,11 +14,14 @@
 #include "bulkhead/base/table.h"
 #include "bulkhead/cli/commands.h"
 #include "bulkhead/cli/containers.h"
+#include "bulkhead/cli/mounts.h"
+#include "bulkhead/cli/start.h"
 #include "bulkhead/config/paths.h"
 #include "bulkhead/json/value.h"
 #include "bulkhead/json/write.h"
 #include "bulkhead/network/networks.h"
 #include "bulkhead/oci/reference.h"
+#include "bulkhead/oci/spec.h"
 #include "bulkhead/runtime/container_record.h"
 #include "bulkhead/runtime/container_store.h"
 
@@ -103,6 +107,15 @@ std::string gateway_of(const config::Paths& paths, const runtime::ContainerState
   return {};
 }
 
+json::Value mount_value(const oci::Mount& mount) {
+  json::Value value;
+  value.set("type", mount.type);
+  value.set("source", mount.source);
+  value.set("destination", mount.destination);
+  value.set("options", mount.options);
+  return value;
+}
+
 json::Value details(const runtime::ContainerStore& store, const StoredContainer& container) {
   const auto& record = container.record;
   const auto& state = container.state;
@@ -121,6 +134,10 @@ json::Value details(const runtime::ContainerStore& store, const StoredContainer&
   network.set("address", state.address);
   network.set("gateway", gateway_of(store.paths(), state));
   network.set("mac", state.mac);
+  json::Array mounts;
+  if (const auto spec = load_spec(store, record.id)) {
+    std::ranges::transform(added_mounts(*spec), std::back_inserter(mounts), mount_value);
+  }
   json::Value labels{json::Object{}};
   for (const auto& [name, text] : record.labels) {
     labels.set(name, text);
@@ -137,6 +154,7 @@ json::Value details(const runtime::ContainerStore& store, const StoredContainer&
   value.set("auto_remove", record.auto_remove);
   value.set("state", std::move(state_value));
   value.set("network", std::move(network));
+  value.set("mounts", std::move(mounts));
   value.set("options", record.options.to_json());
   value.set("bundle", store.bundle(record.id));
   value.set("log", store.log_path(record.id));

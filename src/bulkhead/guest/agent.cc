@@ -108,7 +108,7 @@ void Agent::on_broken(const Error& error) {
   log::warning("the host is gone: {}", error.message());
   shutting_down_ = true;
   stop_container([] {
-    unmount_root();
+    unmount_disks();
     log::error("{}", os::restart_machine().message());
   });
 }
@@ -226,6 +226,9 @@ Result<> Agent::launch_first(const v1::StartRequest& plan,
     // thread is gone before any process is cloned.
     const auto mount = [&disks, &plan] {
       disks = mount_root(plan.root().base_serial(), plan.root().scratch_serial());
+      if (disks) {
+        disks = mount_data_disks(plan);
+      }
     };
     std::jthread beside;
     if (std::thread::hardware_concurrency() > 1) {
@@ -243,7 +246,7 @@ Result<> Agent::launch_first(const v1::StartRequest& plan,
   phases_.mark("disks");
   if (staged_) {
     staged_.reset();
-    return first_->give_root();
+    return first_->give_root(plan);
   }
   BH_TRY(launch(plan, on_started));
   phases_.mark("process");
@@ -401,7 +404,7 @@ void Agent::shutdown(v1::ShutdownRequest /*request*/,
     return;
   }
   stop_container([this, respond = std::move(respond)]() mutable {
-    unmount_root();
+    unmount_disks();
     respond(v1::ShutdownResponse());
     loop_.after(std::chrono::nanoseconds(0), [this] { power_off_when_sent(kSendAttempts); });
   });

@@ -23,6 +23,8 @@
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/text.h"
+#include "bulkhead/guest/disks.h"
+#include "bulkhead/guest/host_mounts.h"
 #include "bulkhead/guest/layout.h"
 #include "bulkhead/guest/mount_options.h"
 #include "bulkhead/guest/root_path.h"
@@ -37,7 +39,11 @@
 namespace bulkhead::guest {
 namespace {
 
-constexpr std::uint64_t kReadOnly = 1;  // MOUNT_ATTR_RDONLY, whose header this libc cannot share
+// MOUNT_ATTR_*, whose header this libc cannot share.
+constexpr std::uint64_t kReadOnly = 1;
+constexpr std::uint64_t kNoSuid = 2;
+constexpr std::uint64_t kNoDevices = 4;
+constexpr std::uint64_t kNoExecution = 8;
 
 struct PlannedMount {
   std::string destination;
@@ -107,13 +113,29 @@ Result<std::vector<os::UniqueFd>> clone_null_devices(int count) {
   return devices;
 }
 
+/// What applies to one mount and not to the whole file system, of MS_* flags.
+std::uint64_t attributes_of(unsigned long flags) {
+  std::uint64_t attributes = 0;
+  attributes |= (flags & MS_RDONLY) != 0 ? kReadOnly : 0;
+  attributes |= (flags & MS_NOSUID) != 0 ? kNoSuid : 0;
+  attributes |= (flags & MS_NODEV) != 0 ? kNoDevices : 0;
+  attributes |= (flags & MS_NOEXEC) != 0 ? kNoExecution : 0;
+  return attributes;
+}
+
+Result<> attach_host_mount(int root, const PlannedMount& mount, int host_mount) {
+  const MountOptions options = BH_TRY(parse_mount_options(mount.options));
+  const bool is_directory = BH_TRY(os::file_info(host_mount)).is_directory();
+  const os::UniqueFd target = BH_TRY(open_or_make_in_root(
+      root, mount.destination, is_directory ? TargetKind::Directory : TargetKind::File));
+  BH_TRY(os::set_mount_attributes(host_mount, attributes_of(options.flags), os::TreeDepth::One));
+  return os::attach_mount(host_mount, target.get());
+}
+
 Result<> mount_planned(int root, const PlannedMount& mount) {
-  if (!mount.destination.starts_with('/')) {
-    return fail(ErrorCode::Invalid, "destination: not an absolute path");
-  }
   MountOptions options = BH_TRY(parse_mount_options(mount.options));
-  if ((options.flags & (MS_BIND | MS_REMOUNT)) != 0 || mount.type == "bind") {
-    return fail(ErrorCode::Unsupported, "there is nothing in the guest that could be bound");
+  if ((options.flags & (MS_BIND | MS_REMOUNT)) != 0) {
+    return fail(ErrorCode::Invalid, "type {} cannot be bound or remounted", quote(mount.type));
   }
   if (mount.destination == "/dev") {
     options.flags &= ~static_cast<unsigned long>(MS_RDONLY);  // its nodes are still to be made
@@ -228,9 +250,24 @@ Result<> bind_file(int root, const std::string& path, const os::UniqueFd& file) 
   return os::attach_mount(file.get(), target.get());
 }
 
-Result<> mount_all(int root, const std::vector<PlannedMount>& mounts) {
-  for (const PlannedMount& mount : mounts) {
-    BH_TRY(mount_planned(root, mount).context("mount " + quote(mount.destination)));
+/// `host_mount`: closed unless it is one that the host gives.
+Result<> mount_one(int root, const PlannedMount& mount, const os::UniqueFd& host_mount) {
+  const auto make = [&]() -> Result<> {
+    if (!mount.destination.starts_with('/')) {
+      return fail(ErrorCode::Invalid, "destination: not an absolute path");
+    }
+    return host_mount.is_open() ? attach_host_mount(root, mount, host_mount.get())
+                                : mount_planned(root, mount);
+  };
+  return make().context("mount " + quote(mount.destination));
+}
+
+/// `host_mounts`: for each mount, or none at all.
+Result<> mount_all(int root, const std::vector<PlannedMount>& mounts,
+                   const std::vector<os::UniqueFd>& host_mounts) {
+  const os::UniqueFd none;
+  for (std::size_t i = 0; i < mounts.size(); ++i) {
+    BH_TRY(mount_one(root, mounts[i], i < host_mounts.size() ? host_mounts[i] : none));
   }
   return populate_dev(root, mounts).context("/dev");
 }
@@ -306,10 +343,12 @@ Result<> set_up_namespaces(const agent::v1::StartRequest& plan) {
 Result<> enter_container_root(const agent::v1::StartRequest& plan) {
   const auto files = BH_TRY(clone_generated_files(plan.files_size()));
   const auto null_devices = BH_TRY(clone_null_devices(plan.masked_paths_size()));
+  auto data_disks = BH_TRY(clone_data_disks(plan));
+  const auto host_mounts = BH_TRY(open_host_mounts(plan, std::move(data_disks)));
   BH_TRY(os::change_directory(kContainerRoot));
   BH_TRY(os::pivot_to_current_directory());
   const os::UniqueFd root = BH_TRY(open_root());
-  BH_TRY(mount_all(root.get(), planned_mounts(plan)));
+  BH_TRY(mount_all(root.get(), planned_mounts(plan), host_mounts));
   BH_TRY(bind_files(root.get(), plan, files));
   BH_TRY(cover_paths(root.get(), plan, null_devices));
   return os::change_directory("/");
@@ -319,24 +358,31 @@ Result<> stage_mounts(const agent::v1::PrepareRequest& request) {
   const auto null_devices = BH_TRY(clone_null_devices(request.masked_paths_size()));
   BH_TRY(os::mount({.source = "stage", .target = kStageDirectory, .type = "tmpfs"}));
   const os::UniqueFd stage = BH_TRY(os::open_file(kStageDirectory, O_PATH | O_DIRECTORY));
-  BH_TRY(mount_all(stage.get(), planned_mounts(request)));
+  BH_TRY(mount_all(stage.get(), planned_mounts(request), {}));
   BH_TRY(cover_paths(stage.get(), request, null_devices));
   return os::change_directory("/");
 }
 
-Result<> enter_staged_root(const agent::v1::StartRequest& plan, int root_mount) {
+Result<> enter_staged_root(const agent::v1::PrepareRequest& staged,
+                           const agent::v1::StartRequest& plan, int root_mount,
+                           std::vector<os::UniqueFd> data_disks) {
+  const auto host_mounts = BH_TRY(open_host_mounts(plan, std::move(data_disks)));
   const auto files = BH_TRY(clone_generated_files(plan.files_size()));
   BH_TRY(os::attach_mount(root_mount,
                           BH_TRY(os::open_file(kContainerRoot, O_PATH | O_DIRECTORY)).get()));
   const os::UniqueFd root = BH_TRY(os::open_file(kContainerRoot, O_PATH | O_DIRECTORY));
   const os::UniqueFd stage = BH_TRY(os::open_file(kStageDirectory, O_PATH | O_DIRECTORY));
-  for (const std::string& destination : topmost(planned_mounts(plan))) {
+  for (const std::string& destination : topmost(planned_mounts(staged))) {
     const os::UniqueFd from =
         BH_TRY(os::open_in_root(stage.get(), destination, O_PATH | O_DIRECTORY));
     const os::UniqueFd to =
         BH_TRY(open_or_make_in_root(root.get(), destination, TargetKind::Directory));
     // With what is mounted below it.
     BH_TRY(os::attach_mount(from.get(), to.get()).context("mount " + quote(destination)));
+  }
+  const std::vector<PlannedMount> mounts = planned_mounts(plan);
+  for (auto i = static_cast<std::size_t>(staged.mounts_size()); i < host_mounts.size(); ++i) {
+    BH_TRY(mount_one(root.get(), mounts[i], host_mounts[i]));
   }
   BH_TRY(bind_files(root.get(), plan, files));
   BH_TRY(os::change_directory(root.get()));

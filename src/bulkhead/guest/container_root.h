@@ -31,8 +31,11 @@ Result<> enter_container_root(const agent::v1::StartRequest& plan);
 /// is not there yet.
 Result<> stage_mounts(const agent::v1::PrepareRequest& request);
 
-/// As enter_container_root(), but the mounts are staged. `root` is a detached mount of the root.
-Result<> enter_staged_root(const agent::v1::StartRequest& plan, int root);
+/// As enter_container_root(), but the plan's first mounts, those of `staged`, are staged. `root`
+/// and `data_disks` are detached mounts.
+Result<> enter_staged_root(const agent::v1::PrepareRequest& staged,
+                           const agent::v1::StartRequest& plan, int root,
+                           std::vector<os::UniqueFd> data_disks);
 
 /// The terminal becomes /dev/console.
 Result<> bind_console(int terminal);

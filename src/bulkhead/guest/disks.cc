@@ -1,27 +1,42 @@
 #include "bulkhead/guest/disks.h"
 
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <sys/mount.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstddef>
+#include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include <fmt/format.h>
 
+#include "bulkhead/agent/v1/agent.pb.h"
+#include "bulkhead/base/bytes.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/log.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/text.h"
 #include "bulkhead/guest/layout.h"
 #include "bulkhead/os/file.h"
+#include "bulkhead/os/io.h"
 #include "bulkhead/os/machine.h"
 #include "bulkhead/os/mount.h"
+#include "bulkhead/os/netlink_socket.h"
+#include "bulkhead/os/unique_fd.h"
 
 namespace bulkhead::guest {
 namespace {
 
 constexpr std::size_t kLongestSerial = 256;
+
+// Unsigned, as mount(2) has them.
+constexpr unsigned long kReadOnly = MS_RDONLY;
+constexpr unsigned long kNoDevices = MS_NODEV;
 
 Result<> make_directory(const std::string& path) {
   const auto made = os::make_directory_at(AT_FDCWD, path, 0755);
@@ -36,6 +51,54 @@ void unmount_or_detach(const char* target) {
       log::warning("{}", detached.error().message());
     }
   }
+}
+
+std::string data_directory(unsigned number) { return fmt::format("{}/{}", kDataDirectory, number); }
+
+/// Until the kernel says that the disk can be opened. Its node is there a moment before.
+Result<> wait_for_disk(const os::UniqueFd& events, const std::string& name) {
+  constexpr int kMostEvents = 1000;
+  for (int i = 0; i < kMostEvents; ++i) {
+    std::array<std::byte, 8192> buffer{};
+    const std::size_t size = BH_TRY(os::receive_from_kernel(events.get(), buffer));
+    std::string_view event = as_text(std::span(buffer).first(size));
+    event = event.substr(0, event.find('\0'));
+    if (event.starts_with("add@") && event.ends_with("/block/" + name)) {
+      return {};
+    }
+  }
+  return fail(ErrorCode::Timeout, "disk {}: not there after {} events", name, kMostEvents);
+}
+
+/// The only SCSI host looks at one target, and finds its disk. They are asked for in order, so that
+/// each has the letter of its number.
+Result<std::string> find_data_disk(unsigned number) {
+  constexpr unsigned kKernelsGroup = 1;
+  const os::UniqueFd events = BH_TRY(os::open_netlink(NETLINK_KOBJECT_UEVENT, kKernelsGroup));
+  BH_TRY(os::write_setting("/sys/class/scsi_host/host0/scan", fmt::format("0 {} 0", number)));
+  const std::string name = fmt::format("sd{}", static_cast<char>('a' + number));
+  BH_TRY(wait_for_disk(events, name));
+  return "/dev/" + name;
+}
+
+Result<> mount_data_disk(const agent::v1::Mount& mount, unsigned number) {
+  if (mount.source() != std::to_string(number)) {
+    return fail(ErrorCode::Invalid, "{}: not the number of the next disk", quote(mount.source()));
+  }
+  const bool is_read_only =
+      std::ranges::find(mount.options(), std::string_view("ro")) != mount.options().end();
+  const std::string device = BH_TRY(find_data_disk(number));
+  const std::string directory = data_directory(number);
+  BH_TRY(make_directory(directory));
+  auto mounted = os::mount({.source = device,
+                            .target = directory,
+                            .type = "ext4",
+                            .flags = is_read_only ? kReadOnly | kNoDevices : kNoDevices});
+  if (!mounted && is_read_only && mounted.error().os_error() == EROFS) {
+    return fail(ErrorCode::FailedPrecondition,
+                "it was not unmounted cleanly; use it once without ro, or repair it with e2fsck");
+  }
+  return mounted;
 }
 
 }  // namespace
@@ -90,7 +153,33 @@ Result<> mount_root(const std::string& base_serial, const std::string& scratch_s
   return {};
 }
 
-void unmount_root() {
+bool is_data_disk(const agent::v1::Mount& mount) { return mount.type() == "ext4"; }
+
+Result<> mount_data_disks(const agent::v1::StartRequest& plan) {
+  unsigned number = 0;
+  for (const agent::v1::Mount& mount : plan.mounts()) {
+    if (is_data_disk(mount)) {
+      BH_TRY(mount_data_disk(mount, number++).context("disk for " + quote(mount.destination())));
+    }
+  }
+  return {};
+}
+
+Result<std::vector<os::UniqueFd>> clone_data_disks(const agent::v1::StartRequest& plan) {
+  std::vector<os::UniqueFd> clones;
+  for (unsigned left = static_cast<unsigned>(std::ranges::count_if(plan.mounts(), is_data_disk));
+       left > 0; --left) {
+    const std::string path = data_directory(static_cast<unsigned>(clones.size()));
+    const os::UniqueFd disk = BH_TRY(os::open_file(path, O_PATH | O_DIRECTORY));
+    clones.push_back(BH_TRY(os::clone_tree(disk.get())));
+  }
+  return clones;
+}
+
+void unmount_disks() {
+  for (unsigned number = 0; os::path_exists(data_directory(number)); ++number) {
+    unmount_or_detach(data_directory(number).c_str());
+  }
   unmount_or_detach(kContainerRoot);
   unmount_or_detach(kScratchDirectory);
   os::sync_file_systems();

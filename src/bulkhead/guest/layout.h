@@ -14,6 +14,10 @@ inline constexpr const char* kContainerCgroup = "/run/cgroup/container";
 inline constexpr const char* kFilesDirectory = "/run/files";
 inline constexpr const char* kStageDirectory = "/run/stage";
 
+inline constexpr const char* kSharesDirectory = "/run/shares";
+/// Data disks are mounted in it, named by their numbers.
+inline constexpr const char* kDataDirectory = "/run/data";
+
 inline constexpr const char* kAgentPort = "org.bulkhead.agent.0";
 
 /// Descriptors up to this one are never used by PID 1 for anything that it hands to a process.

@@ -65,8 +65,9 @@ class Archive {
 Result<> make(const std::string& program, const std::string& output) {
   const std::string init = BH_TRY(os::read_file(program));
   Archive archive;
-  for (const char* directory : {"dev", "proc", "sys", "newroot", "run", "run/base", "run/scratch",
-                                "run/root", "run/cgroup", "run/files", "run/stage"}) {
+  for (const char* directory :
+       {"dev", "proc", "sys", "newroot", "run", "run/base", "run/scratch", "run/root", "run/cgroup",
+        "run/files", "run/stage", "run/shares", "run/data"}) {
     archive.directory(directory);
   }
   archive.device("dev/console", 1);

@@ -29,6 +29,7 @@
 #include "bulkhead/base/log.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/guest/cgroup.h"
+#include "bulkhead/guest/disks.h"
 #include "bulkhead/guest/layout.h"
 #include "bulkhead/guest/process_setup.h"
 #include "bulkhead/guest/pumps.h"
@@ -174,11 +175,13 @@ Result<> Process::start_staged(const Options& options, const Standard& child) {
   return {};
 }
 
-Result<> Process::give_root() const {
+Result<> Process::give_root(const agent::v1::StartRequest& plan) const {
   const os::UniqueFd directory = BH_TRY(os::open_file(kContainerRoot, O_PATH | O_DIRECTORY));
   const os::UniqueFd root = BH_TRY(os::clone_tree(directory.get()));
-  return os::send_with_fds(report_.get(), as_bytes(std::string_view(&kRootMessage, 1)),
-                           {root.get()});
+  const std::vector<os::UniqueFd> disks = BH_TRY(clone_data_disks(plan));
+  std::vector<int> fds = {root.get()};
+  std::ranges::transform(disks, std::back_inserter(fds), &os::UniqueFd::get);
+  return os::send_with_fds(report_.get(), as_bytes(std::string_view(&kRootMessage, 1)), fds);
 }
 
 Result<> Process::clone_child(const Options& options, const Standard& child) {

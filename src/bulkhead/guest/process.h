@@ -53,8 +53,8 @@ class Process : public std::enable_shared_from_this<Process> {
       os::EventLoop& loop, std::weak_ptr<mux::Session> session, const ContainerCgroup& cgroup,
       const Options& options, std::move_only_function<void(StartOutcome)> on_started);
 
-  /// For one that was staged: the disks are mounted.
-  [[nodiscard]] Result<> give_root() const;
+  /// For one that was staged: the plan's disks are mounted.
+  [[nodiscard]] Result<> give_root(const agent::v1::StartRequest& plan) const;
 
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;

@@ -329,7 +329,10 @@ void run_staged_child(const agent::v1::PrepareRequest& request, int report) {
   const agent::v1::StartRequest plan = receive_plan();
   require(set_out_of_memory_score(plan.process().oom_score_adj()));
   require(set_up_namespaces(plan));
-  require(enter_staged_root(plan, receive_message(kRootMessage).front().get()));
+  std::vector<os::UniqueFd> root_and_disks = receive_message(kRootMessage);
+  const os::UniqueFd root = std::move(root_and_disks.front());
+  root_and_disks.erase(root_and_disks.begin());
+  require(enter_staged_root(request, plan, root.get(), std::move(root_and_disks)));
   become_program(
       {.start = &plan, .process = &plan.process(), .hostname = plan.hostname(), .report = kReport});
 }

@@ -34,8 +34,7 @@ Result<StagedChild> StagedChild::create(const ContainerCgroup& cgroup,
     run_staged_child(request, theirs.get());
   }
   theirs.reset();
-  StagedChild child(request.SerializeAsString(), cloned.pid, std::move(cloned.pidfd),
-                    std::move(ours));
+  StagedChild child(request, cloned.pid, std::move(cloned.pidfd), std::move(ours));
   std::array<std::byte, 4096> buffer{};
   const std::size_t size = BH_TRY(os::read_some(child.report_.get(), buffer));
   const std::string_view report = as_text(std::span(buffer).first(size));
@@ -53,11 +52,15 @@ StagedChild::~StagedChild() {
 }
 
 bool StagedChild::suits(const agent::v1::StartRequest& plan) const {
+  const int count = request_.mounts_size();
+  if (plan.mounts_size() < count || (count == 0 && plan.mounts_size() != 0)) {
+    return false;
+  }
   agent::v1::PrepareRequest wanted;
-  *wanted.mutable_mounts() = plan.mounts();
+  wanted.mutable_mounts()->Assign(plan.mounts().begin(), plan.mounts().begin() + count);
   *wanted.mutable_masked_paths() = plan.masked_paths();
   *wanted.mutable_readonly_paths() = plan.readonly_paths();
-  return wanted.SerializeAsString() == request_;
+  return wanted.SerializeAsString() == request_.SerializeAsString();
 }
 
 Result<> StagedChild::start(const agent::v1::StartRequest& plan, std::span<const int> standard) {

@@ -27,7 +27,7 @@ class StagedChild {
   StagedChild& operator=(const StagedChild&) = delete;
   ~StagedChild();
 
-  /// It has the mounts and covered paths of that plan.
+  /// It has the first mounts of that plan, or all, and its covered paths.
   [[nodiscard]] bool suits(const agent::v1::StartRequest& plan) const;
 
   /// Lets it go on, until it needs the root. `standard`: its three standard descriptors; empty with
@@ -42,13 +42,13 @@ class StagedChild {
   os::UniqueFd take_report() { return std::move(report_); }
 
  private:
-  StagedChild(std::string request, pid_t pid, os::UniqueFd pidfd, os::UniqueFd report)
+  StagedChild(agent::v1::PrepareRequest request, pid_t pid, os::UniqueFd pidfd, os::UniqueFd report)
       : request_(std::move(request)),
         pid_(pid),
         pidfd_(std::move(pidfd)),
         report_(std::move(report)) {}
 
-  std::string request_;  ///< serialised
+  agent::v1::PrepareRequest request_;
   pid_t pid_;
   os::UniqueFd pidfd_;
   os::UniqueFd report_;

@@ -13,6 +13,7 @@
 // An error of either goes to the report pipe; its closing by exec is the sign of success.
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <sys/resource.h>
@@ -20,8 +21,11 @@
 #include <sys/sysmacros.h>
 #include <sys/types.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <optional>
 #include <span>
@@ -39,6 +43,7 @@
 #include "bulkhead/base/text.h"
 #include "bulkhead/jail/jail.h"
 #include "bulkhead/jail/seccomp.h"
+#include "bulkhead/jail/share_mounts.h"
 #include "bulkhead/jail/spec_codec.h"
 #include "bulkhead/os/execute.h"
 #include "bulkhead/os/file.h"
@@ -54,8 +59,12 @@ namespace bulkhead::jail {
 namespace {
 
 /// What the inmate is called in its own user namespace. Not 0: a program that believes itself root
-/// behaves otherwise.
-constexpr uid_t kInnerId = 1000;
+/// behaves otherwise. Nor any id that a file in a share may have.
+constexpr uid_t kInnerId = 0x80000000;
+
+/// Where ids of files in shares, [0, 2^31 - 1), stand on the host: no process has one of these.
+constexpr uid_t kFirstFileId = 0x80000000;
+constexpr uid_t kFileIds = 0x7fffffff;
 
 Result<> make_parents(const std::string& path) {
   const std::size_t end = path.rfind('/');
@@ -82,14 +91,18 @@ Result<std::vector<ClonedBind>> clone_binds(const std::vector<Bind>& binds) {
   return cloned;
 }
 
+Result<> make_mount_point(const std::string& target, bool is_directory) {
+  if (is_directory) {
+    return os::make_directories(target);
+  }
+  BH_TRY(make_parents(target));
+  std::ignore = BH_TRY(os::open_file(target, O_WRONLY | O_CREAT | O_EXCL, 0444));
+  return {};
+}
+
 Result<> attach_bind(const ClonedBind& cloned) {
   const std::string& target = cloned.bind->target;
-  if (cloned.is_directory) {
-    BH_TRY(os::make_directories(target));
-  } else {
-    BH_TRY(make_parents(target));
-    BH_TRY(os::open_file(target, O_WRONLY | O_CREAT | O_EXCL, 0444));
-  }
+  BH_TRY(make_mount_point(target, cloned.is_directory));
   return os::attach_mount(cloned.mount.get(), target);
 }
 
@@ -105,18 +118,30 @@ Result<> make_devices(const JailSpec& spec) {
   return {};
 }
 
-Result<> build_root(const JailSpec& spec) {
+/// Answers with the shares, whose mount points are there.
+Result<std::vector<ClonedShare>> build_root(const JailSpec& spec) {
   // What is mounted there still propagates to the namespace that was left, until replace_root().
   BH_TRY(os::unshare_namespaces(CLONE_NEWNS).context("mount namespace"));
+  std::vector<ClonedShare> shares = BH_TRY(clone_shares(spec.shares));
   const std::vector<ClonedBind> binds = BH_TRY(clone_binds(spec.binds));
-  const os::UniqueFd root =
-      BH_TRY(os::make_tmpfs({{"size", "64k"}, {"nr_inodes", "1024"}, {"mode", "0755"}}));
+  const os::UniqueFd root = BH_TRY(
+      os::make_file_system("tmpfs", {{"size", "64k"}, {"nr_inodes", "1024"}, {"mode", "0755"}}));
   BH_TRY(os::replace_root(root.get()));
   for (const ClonedBind& bind : binds) {
     BH_TRY(attach_bind(bind));
   }
+  for (const std::string& directory : spec.directories) {
+    BH_TRY(os::make_directories(directory));
+  }
+  for (const ClonedShare& share : shares) {
+    BH_TRY(make_mount_point(share.share->target, share.is_directory));
+  }
+  if (!shares.empty()) {
+    BH_TRY(os::make_directories(kProcessFiles));
+  }
   BH_TRY(make_devices(spec));
-  return os::restrict_mount(root.get(), {.read_only = true, .no_exec = true});
+  BH_TRY(os::restrict_mount(root.get(), {.read_only = true, .no_exec = true}));
+  return shares;
 }
 
 Result<> set_limits(const Limits& limits) {
@@ -145,25 +170,29 @@ Result<> become_inmate(const JailSpec& spec, int go, int report) {
   BH_TRY(os::set_host_name("bulkhead"));
   BH_TRY(os::become_user(kInnerId, kInnerId));
   BH_TRY(set_limits(spec.limits));
-  BH_TRY(os::drop_capabilities());
+  BH_TRY(os::drop_capabilities(capabilities_over(spec.shares)));
   BH_TRY(os::die_with_parent());
   // Had the caller died before, no signal would come.
   if (os::is_hung_up(report)) {
     return fail(ErrorCode::Cancelled, "the caller is gone");
   }
   BH_TRY(os::forbid_new_privileges());
-  const std::vector<sock_filter> filter = seccomp_program();
+  const std::vector<sock_filter> filter = seccomp_program(!spec.shares.empty());
   BH_TRY(os::install_seccomp_filter(filter));
   return os::execute(spec.arguments.front(), spec.arguments, spec.environment);
 }
 
-/// Gives the inmate its one user and group. `proc` is the host's /proc, opened before it was left.
-Result<> map_ids(int proc, pid_t inmate, uid_t host_id) {
-  const std::string line = fmt::format("{} {} 1\n", kInnerId, host_id);
+/// Gives the inmate its one user and group, and with shares their files' ids. `proc` is the host's
+/// /proc, opened before it was left.
+Result<> map_ids(int proc, pid_t inmate, const JailSpec& spec) {
+  std::string lines = fmt::format("{} {} 1\n", kInnerId, spec.host_id);
+  if (!spec.shares.empty()) {
+    lines += fmt::format("0 {} {}\n", kFirstFileId, kFileIds);
+  }
   for (const std::string_view name : {"uid_map", "gid_map"}) {
     const os::UniqueFd map =
         BH_TRY(os::open_at(proc, fmt::format("{}/{}", inmate, name), O_WRONLY));
-    BH_TRY(os::write_all(map.get(), as_bytes(line)).context(name));
+    BH_TRY(os::write_all(map.get(), as_bytes(lines)).context(name));
   }
   return {};
 }
@@ -174,7 +203,7 @@ Result<> build(int spec_file, int report) {
   const os::UniqueFd proc = BH_TRY(os::open_file("/proc", O_PATH | O_DIRECTORY));
   os::clear_file_mode_mask();
   BH_TRY(os::clear_supplementary_groups());
-  BH_TRY(build_root(spec));
+  const std::vector<ClonedShare> shares = BH_TRY(build_root(spec));
   os::Pipe go = BH_TRY(os::make_pipe());
   const pid_t inmate =
       BH_TRY(os::fork_with_flags(CLONE_PARENT | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET |
@@ -184,7 +213,13 @@ Result<> build(int spec_file, int report) {
     return become_inmate(spec, go.read_end.get(), report);
   }
   BH_TRY(os::write_all(report, object_bytes(pid_record(inmate))));
-  BH_TRY(map_ids(proc.get(), inmate, spec.host_id));
+  BH_TRY(map_ids(proc.get(), inmate, spec));
+  if (!shares.empty()) {
+    const os::UniqueFd namespaces =
+        BH_TRY(os::open_at(proc.get(), fmt::format("{}/ns", inmate), O_PATH | O_DIRECTORY));
+    BH_TRY(attach_process_files(namespaces.get()));
+    BH_TRY(attach_shares(shares, namespaces.get()));
+  }
   const std::byte byte{};
   return os::write_all(go.write_end.get(), std::span(&byte, 1));
 }

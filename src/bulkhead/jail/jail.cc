@@ -55,16 +55,18 @@ Result<> check(const JailSpec& spec) {
   if (holds_nul(spec.arguments) || holds_nul(spec.environment)) {
     return fail(ErrorCode::Invalid, "jail: NUL in an argument");
   }
-  for (const Bind& bind : spec.binds) {
-    if (!is_plain_absolute(bind.target)) {
-      return fail(ErrorCode::Invalid, "jail: bind target {}: not a plain absolute path",
-                  quote(bind.target));
+  std::vector<std::string> targets = spec.directories;
+  const auto collect = [&targets](const auto& placed) {
+    for (const auto& one : placed) {
+      targets.push_back(one.target);
     }
-  }
-  for (const DeviceNode& node : spec.devices) {
-    if (!is_plain_absolute(node.target)) {
-      return fail(ErrorCode::Invalid, "jail: device target {}: not a plain absolute path",
-                  quote(node.target));
+  };
+  collect(spec.binds);
+  collect(spec.shares);
+  collect(spec.devices);
+  for (const std::string& target : targets) {
+    if (!is_plain_absolute(target)) {
+      return fail(ErrorCode::Invalid, "jail: target {}: not a plain absolute path", quote(target));
     }
   }
   return {};

@@ -18,6 +18,17 @@ struct Bind {
   bool is_executable = true;  ///< libraries are mapped executable, data files need not be
 };
 
+/// A file or directory of the host that the jailed process may use for others: every user and group
+/// in it is seen as itself, and the process has over them what CAP_CHOWN, CAP_DAC_OVERRIDE,
+/// CAP_FOWNER and CAP_FSETID give, or of read-only shares alone CAP_DAC_READ_SEARCH. nosuid, nodev
+/// and noexec, as nothing in the jail needs it otherwise.
+struct Share {
+  std::string source;
+  std::string target;  ///< absolute; parents are made
+  bool is_read_only = true;
+  bool is_recursive = true;  ///< with what is mounted below it
+};
+
 /// A character device node made in the jail for its user alone.
 struct DeviceNode {
   std::string target;
@@ -34,7 +45,8 @@ struct Limits {
 
 /// A process that knows nothing of the host. Besides what is named here it has: a tmpfs root with
 /// /dev/null and /dev/urandom, mount, network (no interface), PID (it is PID 1), IPC, UTS and
-/// cgroup namespaces, a user namespace of one user without capabilities, no_new_privs, a seccomp
+/// cgroup namespaces, a user namespace of one user without capabilities (with shares: of all users
+/// that files may belong to), no_new_privs, a seccomp
 /// filter (jail/seccomp.h), no controlling terminal, no core dumps, a session keyring of its own.
 struct JailSpec {
   /// argv[0] is a path in the jail.
@@ -43,6 +55,8 @@ struct JailSpec {
   /// Everything not named is closed. 0, 1 and 2 not named are /dev/null.
   std::vector<os::FdMapping> descriptors;
   std::vector<Bind> binds;
+  std::vector<Share> shares;
+  std::vector<std::string> directories;  ///< empty ones, unless a share is in them
   std::vector<DeviceNode> devices;
   /// The user and group it is on the host. Never 0.
   uid_t host_id = 0;
@@ -53,8 +67,8 @@ struct JailSpec {
 /// SIGKILL). Returns when it has been executed or when that failed, after a few milliseconds.
 /// `helper` is the path of bulkhead-jail.
 /// Errors: PermissionDenied when not root; NotFound for a missing helper, bind or program;
-/// Unsupported where the kernel lacks a namespace or filter; Invalid for a spec that makes no
-/// sense.
+/// Unsupported where the kernel lacks a namespace or filter, or the file system of a share cannot
+/// be mapped to other users; Invalid for a spec that makes no sense.
 Result<os::Process> launch(const std::string& helper, const JailSpec& spec);
 
 }  // namespace bulkhead::jail

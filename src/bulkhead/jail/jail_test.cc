@@ -5,6 +5,7 @@
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -35,6 +36,12 @@ JailSpec example() {
           .descriptors = {},
           .binds = {{.source = "/usr/bin/qemu", .target = "/bin/qemu", .is_executable = true},
                     {.source = "/boot/vmlinux", .target = "/vmlinux", .is_executable = false}},
+          .shares = {{.source = "/srv", .target = "/shares/0"},
+                     {.source = "/home/me",
+                      .target = "/shares/1",
+                      .is_read_only = false,
+                      .is_recursive = false}},
+          .directories = {"/shares"},
           .devices = {{.target = "/dev/kvm", .device = 2792}},
           .host_id = 0x60000000,
           .limits = {
@@ -49,6 +56,14 @@ TEST(SpecCodec, KeepsEverything) {
   EXPECT_EQ(decoded->arguments, example().arguments);
   EXPECT_EQ(decoded->binds[1].target, "/vmlinux");
   EXPECT_FALSE(decoded->binds[1].is_executable);
+  ASSERT_EQ(decoded->shares.size(), 2);
+  EXPECT_EQ(decoded->shares[0].source, "/srv");
+  EXPECT_EQ(decoded->shares[0].target, "/shares/0");
+  EXPECT_TRUE(decoded->shares[0].is_read_only);
+  EXPECT_TRUE(decoded->shares[0].is_recursive);
+  EXPECT_FALSE(decoded->shares[1].is_read_only);
+  EXPECT_FALSE(decoded->shares[1].is_recursive);
+  EXPECT_EQ(decoded->directories, example().directories);
   EXPECT_EQ(decoded->devices[0].device, 2792U);
   EXPECT_EQ(decoded->limits.address_space_bytes, 40U);
 }
@@ -136,6 +151,9 @@ std::uint32_t run_filter(const std::vector<sock_filter>& program, const seccomp_
       case BPF_LD | BPF_W | BPF_ABS:
         std::memcpy(&accumulator, reinterpret_cast<const char*>(&data) + step.k, 4);
         break;
+      case BPF_ALU | BPF_AND | BPF_K:
+        accumulator &= step.k;
+        break;
       case BPF_JMP | BPF_JEQ | BPF_K:
         at += accumulator == step.k ? step.jt : step.jf;
         break;
@@ -179,7 +197,7 @@ TEST(Seccomp, DeniesTheRest) {
   const auto program = seccomp_program();
   for (const int number : {SYS_unshare, SYS_setns, SYS_mount, SYS_move_mount, SYS_ptrace, SYS_bpf,
                            SYS_keyctl, SYS_io_uring_setup, SYS_execveat, SYS_init_module, SYS_mknod,
-                           SYS_iopl, SYS_process_vm_writev}) {
+                           SYS_mknodat, SYS_iopl, SYS_process_vm_writev}) {
     EXPECT_EQ(run_filter(program, call(number)), kDenied) << number;
   }
   EXPECT_EQ(run_filter(program, call(SYS_clone3)), SECCOMP_RET_ERRNO | ENOSYS);
@@ -191,6 +209,23 @@ TEST(Seccomp, DeniesTheRest) {
     EXPECT_EQ(run_filter(program, call(SYS_socket, static_cast<std::uint64_t>(family))), kDenied)
         << family;
   }
+}
+
+TEST(Seccomp, LetsNodesBeMadeThatAreNoDevices) {
+  const auto program = seccomp_program(true);
+  const auto make = [](std::uint64_t mode) {
+    seccomp_data data = call(SYS_mknodat);
+    data.args[2] = mode;
+    return data;
+  };
+  for (const unsigned mode : {S_IFIFO | 0644U, S_IFSOCK | 0777U, S_IFREG | 0600U, 0U}) {
+    EXPECT_EQ(run_filter(program, make(mode)), SECCOMP_RET_ALLOW) << mode;
+  }
+  for (const unsigned mode : {S_IFCHR | 0666U, S_IFBLK | 0600U}) {
+    EXPECT_EQ(run_filter(program, make(mode)), kDenied) << mode;
+  }
+  EXPECT_EQ(run_filter(program, call(SYS_mknod)), kDenied);
+  EXPECT_EQ(run_filter(program, call(SYS_mount)), kDenied);
 }
 
 TEST(Seccomp, KillsCallsOfAnotherAbi) {

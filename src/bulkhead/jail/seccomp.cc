@@ -5,6 +5,7 @@
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include <array>
@@ -53,7 +54,7 @@ constexpr std::array kDenied = {
     // the host as a whole
     SYS_init_module, SYS_finit_module, SYS_delete_module, SYS_kexec_load, SYS_kexec_file_load,
     SYS_reboot, SYS_syslog, SYS_acct, SYS_settimeofday, SYS_clock_settime, SYS_adjtimex,
-    SYS_clock_adjtime, SYS_sethostname, SYS_setdomainname, SYS_mknodat,
+    SYS_clock_adjtime, SYS_sethostname, SYS_setdomainname,
     // execution of something that is no file in the jail
     SYS_execveat};
 
@@ -74,6 +75,8 @@ class Program {
   void load(std::size_t offset) {
     add(BPF_LD | BPF_W | BPF_ABS, static_cast<std::uint32_t>(offset));
   }
+
+  void mask(std::uint32_t bits) { add(BPF_ALU | BPF_AND | BPF_K, bits); }
 
   void finish(std::uint32_t action) { add(BPF_RET | BPF_K, action); }
 
@@ -119,9 +122,26 @@ void deny(Program& program, std::span<const int> calls) {
   }
 }
 
+/// A user namespace lets nobody make a device node; this is the second wall.
+void deny_nodes(Program& program, bool other_nodes_are_fine) {
+#ifdef SYS_mknod
+  program.finish_if_equal(SYS_mknod, refuse(EPERM));
+#endif
+  if (!other_nodes_are_fine) {
+    program.finish_if_equal(SYS_mknodat, refuse(EPERM));
+    return;
+  }
+  program.skip_unless_equal(SYS_mknodat, 7);
+  program.load(argument(2));
+  program.mask(S_IFMT);
+  program.finish_if_equal(S_IFCHR, refuse(EPERM));
+  program.finish_if_equal(S_IFBLK, refuse(EPERM));
+  program.finish(kAllow);
+}
+
 }  // namespace
 
-std::vector<sock_filter> seccomp_program() {
+std::vector<sock_filter> seccomp_program(bool makes_nodes) {
   Program program;
   program.load(offsetof(seccomp_data, arch));
   program.finish_unless_equal(kArchitecture, kKill);
@@ -142,9 +162,7 @@ std::vector<sock_filter> seccomp_program() {
     program.finish_unless_equal(AF_UNIX, refuse(EPERM));
     program.finish(kAllow);
   }
-#ifdef SYS_mknod
-  program.finish_if_equal(SYS_mknod, refuse(EPERM));
-#endif
+  deny_nodes(program, makes_nodes);
   program.finish(kAllow);
   return program.take();
 }

@@ -14,6 +14,7 @@ namespace bulkhead::jail {
 /// architecture or ABI kill the process.
 /// All else is allowed, and left to the other layers. QEMU adds its own filter (`-sandbox`), which
 /// also denies it processes and exec.
-std::vector<sock_filter> seccomp_program();
+/// Making device nodes is denied; with `makes_nodes` other nodes, such as FIFOs, are not.
+std::vector<sock_filter> seccomp_program(bool makes_nodes = false);
 
 }  // namespace bulkhead::jail

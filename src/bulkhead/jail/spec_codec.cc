@@ -18,7 +18,7 @@
 namespace bulkhead::jail {
 namespace {
 
-constexpr std::string_view kMagic = "bhjail1\n";
+constexpr std::string_view kMagic = "bhjail2\n";
 /// Of arguments, binds and so on: far more than any jail has.
 constexpr std::uint64_t kMostItems = 4096;
 
@@ -122,6 +122,14 @@ std::string encode_spec(const JailSpec& spec) {
     writer.text(bind.target);
     writer.number(bind.is_executable ? 1 : 0);
   }
+  writer.number(spec.shares.size());
+  for (const Share& share : spec.shares) {
+    writer.text(share.source);
+    writer.text(share.target);
+    writer.number(share.is_read_only ? 1 : 0);
+    writer.number(share.is_recursive ? 1 : 0);
+  }
+  writer.texts(spec.directories);
   writer.number(spec.devices.size());
   for (const DeviceNode& node : spec.devices) {
     writer.text(node.target);
@@ -147,6 +155,15 @@ Result<JailSpec> decode_spec(std::string_view encoded) {
     bind.is_executable = BH_TRY(reader.number()) != 0;
     spec.binds.push_back(std::move(bind));
   }
+  for (std::uint64_t left = BH_TRY(reader.count()); left > 0; --left) {
+    Share share;
+    share.source = BH_TRY(reader.text());
+    share.target = BH_TRY(reader.text());
+    share.is_read_only = BH_TRY(reader.number()) != 0;
+    share.is_recursive = BH_TRY(reader.number()) != 0;
+    spec.shares.push_back(std::move(share));
+  }
+  spec.directories = BH_TRY(reader.texts());
   for (std::uint64_t left = BH_TRY(reader.count()); left > 0; --left) {
     DeviceNode node{};
     node.target = BH_TRY(reader.text());

@@ -15,7 +15,7 @@
 // What the library hands to its helper program: the spec in a memory file, and what comes back
 // through a pipe. Both ends are of one build; lengths are checked all the same.
 //
-//   spec     "bhjail1\n", then integers (le64) and strings (le32 length, bytes) in the order of
+//   spec     "bhjail2\n", then integers (le64) and strings (le32 length, bytes) in the order of
 //            encode_spec(). Descriptors are not in it: the helper inherits them in place.
 //   report   records of one fixed size, each written at once: the pid of the jailed process, or an
 //            error. End of file without an error: the program has been executed.

@@ -249,6 +249,17 @@ Result<FileLock> FileLock::acquire(UniqueFd fd) {
   return FileLock(std::move(fd));
 }
 
+Result<bool> FileLock::try_lock(int fd, Mode mode) {
+  const int operation = (mode == Mode::Shared ? LOCK_SH : LOCK_EX) | LOCK_NB;
+  if (retry_eintr([&] { return ::flock(fd, operation); }) == 0) {
+    return true;
+  }
+  if (errno == EWOULDBLOCK) {
+    return false;
+  }
+  return Error::from_errno("lock");
+}
+
 Result<std::optional<FileLock>> FileLock::try_acquire(const std::string& path, Mode mode) {
   auto fd = BH_TRY(lock_file(path, mode, LOCK_NB));
   if (!fd) {

@@ -66,6 +66,10 @@ class FileLock {
   static Result<std::optional<FileLock>> try_acquire(const std::string& path,
                                                      Mode mode = Mode::Exclusive);
 
+  /// Locks what is open already, for as long as any copy of the descriptor is open. False when
+  /// somebody else holds it.
+  static Result<bool> try_lock(int fd, Mode mode);
+
   /// For handing the lock to a child: it is held while any copy of the descriptor is open.
   [[nodiscard]] int fd() const { return fd_.get(); }
 

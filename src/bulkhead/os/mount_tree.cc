@@ -80,26 +80,37 @@ Result<> leave_chroot(int elsewhere) {
   return fail(ErrorCode::FailedPrecondition, "the root of this mount namespace is too far away");
 }
 
-}  // namespace
-
-Result<UniqueFd> clone_mount(const std::string& path) {
-  return descriptor(
-      ::syscall(SYS_open_tree, AT_FDCWD, path.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC), path);
+Result<> set_attributes(int mount, mount_attr attributes, bool is_recursive) {
+  const unsigned flags = AT_EMPTY_PATH | (is_recursive ? AT_RECURSIVE : 0U);
+  if (::syscall(SYS_mount_setattr, mount, "", flags, &attributes, sizeof attributes) != 0) {
+    return Error::from_errno("mount_setattr");
+  }
+  return {};
 }
 
-Result<UniqueFd> make_tmpfs(const std::vector<std::pair<std::string, std::string>>& options) {
-  const UniqueFd context =
-      BH_TRY(descriptor(::syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC), "fsopen tmpfs"));
+}  // namespace
+
+Result<UniqueFd> clone_mount(const std::string& path, bool is_recursive) {
+  const unsigned depth = is_recursive ? AT_RECURSIVE : 0;
+  return descriptor(
+      ::syscall(SYS_open_tree, AT_FDCWD, path.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | depth),
+      path);
+}
+
+Result<UniqueFd> make_file_system(const std::string& type,
+                                  const std::vector<std::pair<std::string, std::string>>& options) {
+  const UniqueFd context = BH_TRY(
+      descriptor(::syscall(SYS_fsopen, type.c_str(), FSOPEN_CLOEXEC), "file system " + type));
   for (const auto& [key, value] : options) {
     if (::syscall(SYS_fsconfig, context.get(), FSCONFIG_SET_STRING, key.c_str(), value.c_str(),
                   0) != 0) {
-      return Error::from_errno("tmpfs option " + key);
+      return Error::from_errno("option " + key + " of " + type);
     }
   }
   if (::syscall(SYS_fsconfig, context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
-    return Error::from_errno("make tmpfs");
+    return Error::from_errno("make " + type);
   }
-  return descriptor(::syscall(SYS_fsmount, context.get(), FSMOUNT_CLOEXEC, 0), "mount tmpfs");
+  return descriptor(::syscall(SYS_fsmount, context.get(), FSMOUNT_CLOEXEC, 0), "mount " + type);
 }
 
 Result<> restrict_mount(int mount, MountFlags flags) {
@@ -109,10 +120,14 @@ Result<> restrict_mount(int mount, MountFlags flags) {
   attributes.attr_set |= flags.read_only ? std::uint64_t{MOUNT_ATTR_RDONLY} : 0;
   attributes.attr_set |= flags.no_exec ? std::uint64_t{MOUNT_ATTR_NOEXEC} : 0;
   attributes.attr_set |= flags.no_devices ? std::uint64_t{MOUNT_ATTR_NODEV} : 0;
-  if (::syscall(SYS_mount_setattr, mount, "", AT_EMPTY_PATH, &attributes, sizeof attributes) != 0) {
-    return Error::from_errno("mount_setattr");
-  }
-  return {};
+  return set_attributes(mount, attributes, flags.is_recursive);
+}
+
+Result<> map_mount_ids(int mount, int user_namespace, bool is_recursive) {
+  mount_attr attributes{};
+  attributes.attr_set = MOUNT_ATTR_IDMAP;
+  attributes.userns_fd = static_cast<__u64>(user_namespace);
+  return set_attributes(mount, attributes, is_recursive);
 }
 
 Result<> attach_mount(int mount, const std::string& path) {

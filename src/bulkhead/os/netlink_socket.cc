@@ -27,7 +27,7 @@ sockaddr_nl kernel_address() {
 
 }  // namespace
 
-Result<UniqueFd> open_netlink(int family) {
+Result<UniqueFd> open_netlink(int family, unsigned groups) {
   UniqueFd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, family));
   if (!fd.is_open()) {
     return Error::from_errno("netlink socket");
@@ -38,7 +38,8 @@ Result<UniqueFd> open_netlink(int family) {
   ::setsockopt(fd.get(), SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof on);
   const timeval timeout{.tv_sec = kReceiveSeconds, .tv_usec = 0};
   ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
-  const sockaddr_nl address = kernel_address();
+  sockaddr_nl address = kernel_address();
+  address.nl_groups = groups;
   if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     return Error::from_errno("netlink bind");
   }

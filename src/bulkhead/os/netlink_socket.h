@@ -9,8 +9,9 @@
 namespace bulkhead::os {
 
 /// A socket of a netlink family (NETLINK_ROUTE, …) in this network namespace, with extended error
-/// messages, the request not echoed in them; a read gives up after ten seconds.
-Result<UniqueFd> open_netlink(int family);
+/// messages, the request not echoed in them; a read gives up after ten seconds. `groups`: a mask of
+/// those to whose messages it listens.
+Result<UniqueFd> open_netlink(int family, unsigned groups = 0);
 
 /// Sends to the kernel.
 Result<> send_to_kernel(int socket, Bytes datagram);

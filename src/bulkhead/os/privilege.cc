@@ -25,8 +25,10 @@
 
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
+#include "bulkhead/os/credentials.h"
 
 namespace bulkhead::os {
+
 uid_t effective_user() { return ::geteuid(); }
 
 void clear_file_mode_mask() { ::umask(0); }
@@ -48,7 +50,10 @@ Result<> become_user(uid_t user, gid_t group) {
   return {};
 }
 
-Result<> drop_capabilities() {
+Result<> drop_capabilities(std::uint64_t kept) {
+  const std::uint64_t needed = kept | std::uint64_t{1} << CAP_SETPCAP;
+  BH_TRY(set_capabilities({.effective = needed, .permitted = needed, .inheritable = kept}));
+  BH_TRY(set_ambient_capabilities(kept));
   constexpr unsigned long kSecureBits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED |
                                         SECBIT_NO_SETUID_FIXUP | SECBIT_NO_SETUID_FIXUP_LOCKED |
                                         SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
@@ -56,21 +61,8 @@ Result<> drop_capabilities() {
   if (::prctl(PR_SET_SECUREBITS, kSecureBits, 0, 0, 0) != 0) {
     return Error::from_errno("set secure bits");
   }
-  // The kernel may know capabilities that these headers do not: until it says that there are none.
-  for (unsigned long capability = 0; capability < 64; ++capability) {
-    if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) {
-      if (errno == EINVAL && capability > 0) {
-        break;
-      }
-      return Error::from_errno("drop bounding capability");
-    }
-  }
-  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
-  const std::array<__user_cap_data_struct, 2> none{};
-  if (::syscall(SYS_capset, &header, none.data()) != 0) {
-    return Error::from_errno("capset");
-  }
-  return {};
+  BH_TRY(limit_bounding_set(kept));
+  return set_capabilities({.effective = kept, .permitted = kept, .inheritable = kept});
 }
 
 Result<> forbid_new_privileges() {

@@ -25,8 +25,9 @@ Result<> clear_supplementary_groups();
 /// Real, effective and saved ids.
 Result<> become_user(uid_t user, gid_t group);
 
-/// Empties all five capability sets, and keeps user 0 from regaining any by exec.
-Result<> drop_capabilities();
+/// Empties all five capability sets but for `kept` (bit n is capability n of capabilities(7)),
+/// which programs executed later have too, and keeps user 0 from regaining any by exec.
+Result<> drop_capabilities(std::uint64_t kept = 0);
 
 /// no_new_privs: no later exec grants anything.
 Result<> forbid_new_privileges();

@@ -31,7 +31,7 @@
 namespace bulkhead::os {
 namespace {
 
-constexpr std::size_t kMostFds = 16;
+constexpr std::size_t kMostFds = 32;
 
 /// A path as the socket calls take it. They have room for 107 bytes: a longer path is reached
 /// through its directory, open as long as the address is in use.

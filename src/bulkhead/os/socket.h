@@ -36,7 +36,7 @@ struct PeerCredentials {
 
 Result<PeerCredentials> peer_credentials(int socket);
 
-/// Sends bytes with descriptors attached (at most 16).
+/// Sends bytes with descriptors attached (at most 32).
 Result<> send_with_fds(int socket, Bytes data, const std::vector<int>& fds);
 
 struct Received {

@@ -38,6 +38,7 @@
 #include "bulkhead/os/unique_fd.h"
 #include "bulkhead/runtime/container_log.h"
 #include "bulkhead/runtime/host.h"
+#include "bulkhead/runtime/host_mounts.h"
 #include "bulkhead/runtime/input_relay.h"
 #include "bulkhead/runtime/plan.h"
 #include "bulkhead/runtime/process.h"
@@ -85,7 +86,13 @@ Result<vmm::MachineConfig> duplicate(const vmm::MachineConfig& from) {
                         .kernel = from.kernel,
                         .initramfs = from.initramfs,
                         .is_own_kernel = from.is_own_kernel,
-                        .kernel_arguments = from.kernel_arguments};
+                        .kernel_arguments = from.kernel_arguments,
+                        .shares = from.shares,
+                        .takes_data_disks = from.takes_data_disks};
+  for (const vmm::DataDisk& disk : from.data_disks) {
+    os::UniqueFd file = BH_TRY(os::duplicate(disk.file.get()));
+    to.data_disks.push_back({.file = std::move(file), .access = disk.access});
+  }
   for (const vmm::DiskDevice& disk : from.disks) {
     os::UniqueFd file = BH_TRY(os::duplicate(disk.file.get()));
     to.disks.push_back({.serial = disk.serial, .file = std::move(file), .access = disk.access});
@@ -161,6 +168,9 @@ Result<> Container::set_up() {
 
 Result<vmm::MachineConfig> Container::machine_config() {
   const ContainerOptions& options = config_.options;
+  std::vector<vmm::Share> shares = BH_TRY(plan_shares(config_.spec, config_.bundle));
+  std::vector<vmm::DataDisk> disks = BH_TRY(open_disks(config_.spec, config_.bundle));
+  const bool has_disks = !disks.empty();
   vmm::MachineConfig machine{.name = config_.id,
                              .vcpus = options.vcpus,
                              .memory_bytes = options.machine_memory_bytes(),
@@ -169,6 +179,9 @@ Result<vmm::MachineConfig> Container::machine_config() {
                              .kernel_arguments = {},
                              .disks = {},
                              .network = std::nullopt,
+                             .shares = std::move(shares),
+                             .data_disks = std::move(disks),
+                             .takes_data_disks = has_disks,
                              .accelerator = std::nullopt};
   os::UniqueFd base =
       BH_TRY(os::open_file(config_.base_path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK).context("root"));

@@ -133,7 +133,8 @@ class RealHost final : public Host {
   Result<> use_template(const vmm::qemu::Platform& platform, vmm::MachineConfig& config) {
     request_ = {.vcpus = config.vcpus,
                 .memory_bytes = config.memory_bytes,
-                .has_network = config.network.has_value()};
+                .has_network = config.network.has_value(),
+                .takes_data_disks = config.takes_data_disks};
     for (const vmm::DiskDevice& disk : config.disks) {
       const std::uint64_t size = BH_TRY(os::file_info(disk.file.get())).size;
       (disk.serial == kBaseSerial ? request_.base_bytes : request_.scratch_bytes) = size;

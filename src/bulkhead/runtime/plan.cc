@@ -1,6 +1,7 @@
 #include "bulkhead/runtime/plan.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -16,6 +17,7 @@
 #include "bulkhead/base/text.h"
 #include "bulkhead/network/resolver.h"
 #include "bulkhead/oci/spec.h"
+#include "bulkhead/runtime/host_mounts.h"
 #include "bulkhead/runtime/options.h"
 
 namespace bulkhead::runtime {
@@ -53,31 +55,28 @@ void plan_capabilities(const oci::Capabilities& from, agent::v1::Capabilities& t
   copy_texts(to.mutable_ambient(), from.ambient);
 }
 
-bool is_bind(const oci::Mount& mount) {
-  return mount.type == "bind" || mount.type == "none" ||
-         std::ranges::any_of(mount.options, [](const std::string& option) {
-           return option == "bind" || option == "rbind";
-         });
-}
-
 /// Of a StartRequest or a PrepareRequest.
 template <class Request>
-Result<> plan_file_systems(const oci::Spec& spec, Request& plan) {
+void plan_file_systems(const oci::Spec& spec, Request& plan) {
+  std::size_t shares = 0;
+  std::size_t disks = 0;
   for (const oci::Mount& mount : spec.mounts) {
-    if (is_bind(mount)) {
-      return fail(ErrorCode::Unsupported,
-                  "mount {} at {}: directories of the host cannot be mounted yet",
-                  quote(mount.source), quote(mount.destination));
-    }
     agent::v1::Mount& to = *plan.add_mounts();
     to.set_destination(mount.destination);
-    to.set_type(mount.type);
-    to.set_source(mount.source);
     copy_texts(to.mutable_options(), mount.options);
+    if (is_share(mount)) {
+      to.set_type("bind");
+      to.set_source(std::to_string(shares++));
+    } else if (is_disk(mount)) {
+      to.set_type(mount.type);
+      to.set_source(std::to_string(disks++));
+    } else {
+      to.set_type(mount.type);
+      to.set_source(mount.source);
+    }
   }
   copy_texts(plan.mutable_masked_paths(), spec.linux_settings.masked_paths);
   copy_texts(plan.mutable_readonly_paths(), spec.linux_settings.readonly_paths);
-  return {};
 }
 
 template <class T>
@@ -116,7 +115,13 @@ void plan_network(const GuestNetwork& from, agent::v1::Network& to) {
   }
 }
 
+/// Unless something else is mounted there.
 void add_file(agent::v1::StartRequest& plan, std::string path, std::string content) {
+  if (std::ranges::any_of(plan.mounts(), [&](const agent::v1::Mount& mount) {
+        return mount.destination() == path;
+      })) {
+    return;
+  }
   agent::v1::GeneratedFile& file = *plan.add_files();
   file.set_path(std::move(path));
   file.set_content(std::move(content));
@@ -184,9 +189,9 @@ agent::v1::Process plan_process(const oci::Process& process) {
   return plan;
 }
 
-Result<agent::v1::PrepareRequest> plan_preparation(const oci::Spec& spec) {
+agent::v1::PrepareRequest plan_preparation(const oci::Spec& spec) {
   agent::v1::PrepareRequest plan;
-  BH_TRY(plan_file_systems(spec, plan));
+  plan_file_systems(spec, plan);
   return plan;
 }
 
@@ -202,7 +207,7 @@ Result<agent::v1::StartRequest> plan_container(const std::string& id, const oci:
   plan.mutable_root()->set_base_serial(std::string(kBaseSerial));
   plan.mutable_root()->set_scratch_serial(std::string(kScratchSerial));
   plan.set_readonly_root(spec.root.readonly);
-  BH_TRY(plan_file_systems(spec, plan));
+  plan_file_systems(spec, plan);
   if (network) {
     plan_network(*network, *plan.mutable_network());
   }

@@ -43,11 +43,10 @@ std::string resolv_conf(const ContainerOptions& options, const network::Resolver
 agent::v1::Process plan_process(const oci::Process& process);
 
 /// What a template's guest makes before it is saved: what containers of that specification share.
-/// Errors: as plan_container.
-Result<agent::v1::PrepareRequest> plan_preparation(const oci::Spec& spec);
+agent::v1::PrepareRequest plan_preparation(const oci::Spec& spec);
 
 /// Everything but clock, entropy and the process's streams.
-/// Errors: Invalid without a process; Unsupported for a mount of a host's directory.
+/// Errors: Invalid without a process.
 Result<agent::v1::StartRequest> plan_container(const std::string& id, const oci::Spec& spec,
                                                const ContainerOptions& options,
                                                const std::optional<GuestNetwork>& network,

@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -145,13 +146,27 @@ TEST(Plan, WithoutANetworkThereIsNone) {
   EXPECT_EQ(file(*plan, "/etc/resolv.conf"), "");
 }
 
-TEST(Plan, RefusesDirectoriesOfTheHost) {
+TEST(Plan, NumbersWhatTheHostGives) {
   oci::Spec with = spec();
-  with.mounts.push_back(
-      {.destination = "/data", .type = "bind", .source = "/srv", .options = {"rbind"}});
-  EXPECT_THAT(plan_container("c", with, {}, std::nullopt, {}), IsError(ErrorCode::Unsupported));
-  with.mounts.back().type = "tmpfs";
-  EXPECT_THAT(plan_container("c", with, {}, std::nullopt, {}), IsError(ErrorCode::Unsupported));
+  const auto add = [&with](const char* destination, const char* type, const char* source) {
+    with.mounts.push_back(
+        {.destination = destination, .type = type, .source = source, .options = {}});
+  };
+  add("/data", "bind", "/srv");
+  add("/tmp", "tmpfs", "tmpfs");
+  add("/disk", "ext4", "/srv/disk");
+  add("/etc/hosts", "bind", "/srv/hosts");
+  add("/more", "ext4", "/srv/more");
+  const auto plan = plan_container("c", with, {}, std::nullopt, {});
+  ASSERT_THAT(plan, IsOk());
+  std::vector<std::string> last;
+  for (int i = plan->mounts_size() - 5; i < plan->mounts_size(); ++i) {
+    last.push_back(plan->mounts(i).type() + " " + plan->mounts(i).source());
+  }
+  EXPECT_THAT(last, ElementsAre("bind 0", "tmpfs tmpfs", "ext4 0", "bind 1", "ext4 1"));
+  // The host's file is there instead.
+  EXPECT_EQ(file(*plan, "/etc/hosts"), "absent");
+  EXPECT_NE(file(*plan, "/etc/hostname"), "absent");
 }
 
 TEST(Options, HaveDefaults) {

@@ -55,7 +55,8 @@ Result<vmm::MachineConfig> machine_config(const config::Paths& paths,
                              .vcpus = request.vcpus,
                              .memory_bytes = request.memory_bytes,
                              .kernel = paths.kernel(),
-                             .initramfs = paths.initramfs()};
+                             .initramfs = paths.initramfs(),
+                             .takes_data_disks = request.takes_data_disks};
   machine.disks.push_back(
       BH_TRY(empty_disk(kBaseSerial, request.base_bytes, vmm::Access::ReadOnly)));
   machine.disks.push_back(
@@ -74,7 +75,7 @@ class Saving {
   explicit Saving(os::EventLoop& loop) : loop_(loop) {}
 
   Result<> run(vmm::Machine& machine) {
-    const agent::v1::PrepareRequest preparation = BH_TRY(plan_preparation(oci::default_spec()));
+    const agent::v1::PrepareRequest preparation = plan_preparation(oci::default_spec());
     BH_TRY(machine.start([this](const vmm::MachineExit& exit) { on_exit(exit); }));
     const auto agent = BH_TRY(agent_client::Agent::create(loop_, machine.take_agent_channel(), {}));
     agent->prepare(preparation, [this, &machine](const Result<>& prepared) {
@@ -161,7 +162,8 @@ Result<> make_template_beside(const config::Paths& paths, const TemplateRequest&
                                         std::to_string(request.memory_bytes),
                                         std::to_string(request.base_bytes),
                                         std::to_string(request.scratch_bytes),
-                                        request.has_network ? "network" : "none"};
+                                        request.has_network ? "network" : "none",
+                                        request.takes_data_disks ? "data" : "none"};
   constexpr int kErrors = 2;
   std::ignore = BH_TRY(os::spawn({.arguments = std::move(arguments),
                                   .descriptors = {{.source = kErrors, .target = kErrors}},

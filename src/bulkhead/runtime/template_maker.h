@@ -18,6 +18,7 @@ struct TemplateRequest {
   std::uint64_t base_bytes = 0;     ///< size of the base disk
   std::uint64_t scratch_bytes = 0;  ///< size of the writable one
   bool has_network = true;
+  bool takes_data_disks = false;
 };
 
 /// What all templates together may take of the disk, and of the page cache.

@@ -1,5 +1,6 @@
-// bulkhead-warm VCPUS MEMORY BASE SCRATCH network|none: makes the template of one shape (sizes in
-// bytes), unless there is one or somebody else is making it.
+// bulkhead-warm VCPUS MEMORY BASE SCRATCH network|none data|none: makes the template of one shape
+// (sizes in bytes; with or without what data disks need), unless there is one or somebody else is
+// making it.
 
 #include <sched.h>
 
@@ -22,7 +23,7 @@ namespace bulkhead::runtime {
 namespace {
 
 Result<TemplateRequest> parse(std::span<char*> arguments) {
-  if (arguments.size() == 5) {
+  if (arguments.size() == 6) {
     const auto number = [&](std::size_t index) {
       return parse_decimal<std::uint64_t>(arguments[index]);
     };
@@ -35,10 +36,12 @@ Result<TemplateRequest> parse(std::span<char*> arguments) {
                              .memory_bytes = *memory,
                              .base_bytes = *base,
                              .scratch_bytes = *scratch,
-                             .has_network = std::string_view(arguments[4]) == "network"};
+                             .has_network = std::string_view(arguments[4]) == "network",
+                             .takes_data_disks = std::string_view(arguments[5]) == "data"};
     }
   }
-  return fail(ErrorCode::Invalid, "usage: bulkhead-warm VCPUS MEMORY BASE SCRATCH network|none");
+  return fail(ErrorCode::Invalid,
+              "usage: bulkhead-warm VCPUS MEMORY BASE SCRATCH network|none data|none");
 }
 
 Result<> run(std::span<char*> arguments) {

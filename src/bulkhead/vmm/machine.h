@@ -21,7 +21,16 @@ namespace bulkhead::vmm {
 inline constexpr std::uint64_t kLeastMemoryBytes = 64U << 20U;
 inline constexpr std::uint32_t kMostVcpus = 64;
 /// Of disks, by the device slots a machine has.
-inline constexpr std::size_t kMostDisks = 4;
+inline constexpr std::size_t kMostDisks = 3;
+/// Of data disks, which need none: as many as the guest names with one letter.
+inline constexpr std::size_t kMostDataDisks = 26;
+
+/// Of shares: what a jail's root has room for, and more than anybody names.
+inline constexpr std::size_t kMostShares = 256;
+
+/// The guest mounts the shares' device by this tag. Each share is an entry of its root directory,
+/// named by its number: "0", "1", …
+inline constexpr std::string_view kSharesTag = "shares";
 
 /// The guest finds the agent's port by this name (/sys/class/virtio-ports/*/name).
 inline constexpr std::string_view kAgentPortName = "org.bulkhead.agent.0";
@@ -34,6 +43,20 @@ struct DiskDevice {
   std::string serial;
   /// For ReadOnly it must have been opened O_RDONLY: the machine then holds nothing to write with.
   os::UniqueFd file;
+  Access access = Access::ReadOnly;
+};
+
+/// A directory or file of the host that the guest may use, with owners as they are there.
+struct Share {
+  std::string path;  ///< absolute
+  Access access = Access::ReadOnly;
+  bool is_recursive = true;  ///< with what is mounted below it
+};
+
+/// A raw disk image besides those of the machine itself. The guest finds it by its number: it is
+/// that target of the only SCSI host, which the guest must ask for (scan=manual).
+struct DataDisk {
+  os::UniqueFd file;  ///< opened as DiskDevice::file is
   Access access = Access::ReadOnly;
 };
 
@@ -63,6 +86,11 @@ struct MachineConfig {
   std::vector<std::string> kernel_arguments;
   std::vector<DiskDevice> disks;
   std::optional<NetworkDevice> network;
+  std::vector<Share> shares;
+  std::vector<DataDisk> data_disks;
+  /// The machine could have data disks. Those with and without are of two shapes; which ones they
+  /// have does not matter.
+  bool takes_data_disks = false;
   /// Nothing: what host_accelerator() says.
   std::optional<Accelerator> accelerator;
   /// The processors wait for resume().

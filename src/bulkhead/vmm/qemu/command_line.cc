@@ -76,30 +76,65 @@ void add_serial_devices(std::vector<std::string>& arguments) {
       fmt::format("virtserialport,bus=serial.0,nr=1,chardev=agent,name={}", kAgentPortName));
 }
 
-void add_disk(std::vector<std::string>& arguments, std::size_t index,
-              const MachinePlan::Disk& disk) {
-  const bool is_read_only = disk.access == Access::ReadOnly;
+/// The file at `descriptor` becomes the block node "disk<index>".
+void add_block_node(std::vector<std::string>& arguments, std::size_t index, int descriptor,
+                    Access access) {
+  const bool is_read_only = access == Access::ReadOnly;
   const char* read_only = is_read_only ? "on" : "off";
   // The format is named, never detected: a guest that writes a header of another format into its
   // disk gains nothing. The file is a descriptor; the owner of the store sees to it that nobody
   // else writes it, so no locks.
   arguments.insert(
       arguments.end(),
-      {"-add-fd",
-       fmt::format("fd={},set={}", kFirstDiskDescriptor + static_cast<int>(index), index + 1),
-       "-blockdev",
+      {"-add-fd", fmt::format("fd={},set={}", descriptor, index + 1), "-blockdev",
        fmt::format("driver=file,node-name=file{0},filename=/dev/fdset/{1},read-only={2},"
                    "auto-read-only=off,locking=off,aio=threads,discard={3}",
                    index, index + 1, read_only, is_read_only ? "ignore" : "unmap"),
        "-blockdev",
        fmt::format("driver=raw,node-name=disk{0},file=file{0},read-only={1},auto-read-only=off,"
                    "discard={2}",
-                   index, read_only, is_read_only ? "ignore" : "unmap"),
-       "-device",
-       fmt::format("virtio-blk-device,id=blk{0},drive=disk{0},serial={1},"
-                   // A full host disk is the guest's error, not a machine that stands still.
-                   "werror=report,rerror=report",
-                   index, disk.serial)});
+                   index, read_only, is_read_only ? "ignore" : "unmap")});
+}
+
+/// A full host disk is the guest's error, not a machine that stands still.
+constexpr std::string_view kReportErrors = "werror=report,rerror=report";
+
+void add_disk(std::vector<std::string>& arguments, std::size_t index,
+              const MachinePlan::Disk& disk) {
+  add_block_node(arguments, index, kFirstDiskDescriptor + static_cast<int>(index), disk.access);
+  arguments.insert(
+      arguments.end(),
+      {"-device", fmt::format("virtio-blk-device,id=blk{0},drive=disk{0},serial={1},{2}", index,
+                              disk.serial, kReportErrors)});
+}
+
+/// A controller, which is part of the shape, and disks behind it, which are not: a saved machine
+/// has none, and one that is restored from it finds them when it looks.
+void add_data_disks(std::vector<std::string>& arguments, const std::vector<Access>& disks) {
+  arguments.insert(arguments.end(), {"-device",
+                                     "virtio-scsi-device,id=scsi,num_queues=1,hotplug=off,"
+                                     "param_change=off"});
+  for (std::size_t target = 0; target < disks.size(); ++target) {
+    const std::size_t index = kMostDisks + target;
+    add_block_node(arguments, index, kFirstDataDiskDescriptor + static_cast<int>(target),
+                   disks[target]);
+    arguments.insert(arguments.end(),
+                     {"-device", fmt::format("scsi-hd,bus=scsi.0,channel=0,scsi-id={0},lun=0,"
+                                             "drive=disk{1},serial=data{0},{2}",
+                                             target, index, kReportErrors)});
+  }
+}
+
+/// One device for all shares, also when there are none: machines of a shape have the same devices.
+void add_shares(std::vector<std::string>& arguments) {
+  // Owners and modes are the files' own: the jail sees to it that they are right
+  // (jail::Share). `remap`: files of several file systems have numbers of their own.
+  arguments.insert(
+      arguments.end(),
+      {"-fsdev",
+       fmt::format("local,id=shares,path={},security_model=passthrough,multidevs=remap",
+                   kJailShares),
+       "-device", fmt::format("virtio-9p-device,fsdev=shares,mount_tag={}", kSharesTag)});
 }
 
 /// Kernel and command line, or where a saved machine is and how it is taken up.
@@ -147,19 +182,45 @@ bool is_mac_address(std::string_view mac) {
   return !is_multicast && mac.find_first_not_of("0:") != std::string_view::npos;
 }
 
-Result<> check_disk(const DiskDevice& disk) {
-  if (!is_serial(disk.serial)) {
-    return fail(ErrorCode::Invalid, "disk serial {}: 1 to 20 letters, digits, - and _ are expected",
-                quote(disk.serial));
-  }
-  const int flags = BH_TRY(os::open_flags(disk.file.get()).context("disk " + disk.serial));
-  const int wanted = disk.access == Access::ReadOnly ? O_RDONLY : O_RDWR;
+Result<> check_disk_file(const std::string& name, const os::UniqueFd& file, Access access) {
+  const int flags = BH_TRY(os::open_flags(file.get()).context("disk " + name));
+  const int wanted = access == Access::ReadOnly ? O_RDONLY : O_RDWR;
   if ((flags & O_ACCMODE) != wanted) {
-    return fail(ErrorCode::Invalid, "disk {}: it must have been opened {}", disk.serial,
-                disk.access == Access::ReadOnly ? "read-only" : "for reading and writing");
+    return fail(ErrorCode::Invalid, "disk {}: it must have been opened {}", name,
+                access == Access::ReadOnly ? "read-only" : "for reading and writing");
   }
-  if (!BH_TRY(os::file_info(disk.file.get())).is_regular()) {
-    return fail(ErrorCode::Invalid, "disk {}: not a regular file", disk.serial);
+  if (!BH_TRY(os::file_info(file.get())).is_regular()) {
+    return fail(ErrorCode::Invalid, "disk {}: not a regular file", name);
+  }
+  return {};
+}
+
+Result<> check_disks(const MachineConfig& config) {
+  if (config.disks.size() > kMostDisks) {
+    return fail(ErrorCode::Invalid, "{} disks: {} is the limit", config.disks.size(), kMostDisks);
+  }
+  std::set<std::string> serials;
+  for (const DiskDevice& disk : config.disks) {
+    if (!is_serial(disk.serial)) {
+      return fail(ErrorCode::Invalid,
+                  "disk serial {}: 1 to 20 letters, digits, - and _ are expected",
+                  quote(disk.serial));
+    }
+    BH_TRY(check_disk_file(disk.serial, disk.file, disk.access));
+    if (!serials.insert(disk.serial).second) {
+      return fail(ErrorCode::Invalid, "two disks have the serial {}", disk.serial);
+    }
+  }
+  if (config.data_disks.size() > kMostDataDisks) {
+    return fail(ErrorCode::Invalid, "{} data disks: {} is the limit", config.data_disks.size(),
+                kMostDataDisks);
+  }
+  if (!config.data_disks.empty() && !config.takes_data_disks) {
+    return fail(ErrorCode::Invalid, "data disks of a machine that takes none");
+  }
+  for (std::size_t i = 0; i < config.data_disks.size(); ++i) {
+    const DataDisk& disk = config.data_disks[i];
+    BH_TRY(check_disk_file(fmt::format("data{}", i), disk.file, disk.access));
   }
   return {};
 }
@@ -208,6 +269,9 @@ std::string kernel_command_line(const MachinePlan& plan) {
                           std::uint64_t{plan.tsc_khz} * 1000 / kTicksPerSecond);
     }
   }
+  if (plan.takes_data_disks) {
+    line += " scsi_mod.scan=manual";  // else each of 256 targets is asked at boot
+  }
   for (const std::string& argument : plan.kernel_arguments) {
     line += " " + argument;
   }
@@ -245,6 +309,10 @@ std::vector<std::string> command_line(const MachinePlan& plan) {
   for (std::size_t index = 0; index < plan.disks.size(); ++index) {
     add_disk(arguments, index, plan.disks[index]);
   }
+  add_shares(arguments);
+  if (plan.takes_data_disks) {
+    add_data_disks(arguments, plan.data_disks);
+  }
   return arguments;
 }
 
@@ -262,14 +330,14 @@ Result<> check(const MachineConfig& config) {
     return fail(ErrorCode::Invalid, "{} processors: 1 to {} are possible", config.vcpus,
                 kMostVcpus);
   }
-  if (config.disks.size() > kMostDisks) {
-    return fail(ErrorCode::Invalid, "{} disks: {} is the limit", config.disks.size(), kMostDisks);
+  BH_TRY(check_disks(config));
+  if (config.shares.size() > kMostShares) {
+    return fail(ErrorCode::Invalid, "{} shared directories and files: {} is the limit",
+                config.shares.size(), kMostShares);
   }
-  std::set<std::string> serials;
-  for (const DiskDevice& disk : config.disks) {
-    BH_TRY(check_disk(disk));
-    if (!serials.insert(disk.serial).second) {
-      return fail(ErrorCode::Invalid, "two disks have the serial {}", disk.serial);
+  for (const Share& share : config.shares) {
+    if (!share.path.starts_with('/')) {
+      return fail(ErrorCode::Invalid, "share {}: not an absolute path", quote(share.path));
     }
   }
   if (config.network && !is_mac_address(config.network->mac_address)) {

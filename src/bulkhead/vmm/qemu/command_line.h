@@ -19,9 +19,11 @@ inline constexpr int kTapDescriptor = 6;
 inline constexpr int kFirstDiskDescriptor = 7;
 inline constexpr int kMemoryDescriptor = kFirstDiskDescriptor + static_cast<int>(kMostDisks);
 inline constexpr int kStateDescriptor = kMemoryDescriptor + 1;
+inline constexpr int kFirstDataDiskDescriptor = kStateDescriptor + 1;
 
 inline constexpr std::string_view kJailKernel = "/kernel";
 inline constexpr std::string_view kJailInitramfs = "/initramfs";
+inline constexpr std::string_view kJailShares = "/shares";
 /// Not a file: the preloaded library (preload.cc) opens kMemoryDescriptor for it.
 inline constexpr std::string_view kJailMemory = "/memory";
 
@@ -49,6 +51,8 @@ struct MachinePlan {
   /// The kernel understands lapic_timer_khz=, as ours does.
   bool kernel_takes_timer_rate = true;
   std::vector<Disk> disks;
+  bool takes_data_disks = false;
+  std::vector<Access> data_disks;
   std::optional<std::string> mac_address;  ///< nothing: no network
   bool has_firmware = true;
   bool is_paused = false;  ///< the processors wait for `cont`

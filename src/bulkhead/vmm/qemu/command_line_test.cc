@@ -105,14 +105,41 @@ TEST(CommandLine, HasItsDevicesInOneOrder) {
   for (const std::string& device : devices) {
     kinds.push_back(device.substr(0, device.find(',')));
   }
-  EXPECT_THAT(kinds, testing::ElementsAre("virtio-serial-device", "virtconsole", "virtserialport",
-                                          "virtio-balloon-device", "virtio-net-device",
-                                          "virtio-blk-device", "virtio-blk-device"));
+  EXPECT_THAT(
+      kinds, testing::ElementsAre("virtio-serial-device", "virtconsole", "virtserialport",
+                                  "virtio-balloon-device", "virtio-net-device", "virtio-blk-device",
+                                  "virtio-blk-device", "virtio-9p-device"));
+}
+
+TEST(CommandLine, HasADeviceForSharesWhetherThereAreAnyOrNot) {
+  EXPECT_EQ(value_of(command_line(example()), "-fsdev"),
+            "local,id=shares,path=/shares,security_model=passthrough,multidevs=remap");
+}
+
+TEST(CommandLine, DataDisksAreBehindAControllerOfTheShape) {
+  MachinePlan plan = example();
+  EXPECT_THAT(values_of(command_line(plan), "-device"), Not(Contains(HasSubstr("scsi"))));
+  EXPECT_THAT(kernel_command_line(plan), Not(HasSubstr("scsi")));
+  plan.takes_data_disks = true;
+  const auto without = command_line(plan);
+  EXPECT_THAT(values_of(without, "-device"), Contains(testing::StartsWith("virtio-scsi-device")));
+  EXPECT_THAT(kernel_command_line(plan), HasSubstr(" scsi_mod.scan=manual"));
+  plan.data_disks = {Access::ReadWrite, Access::ReadOnly};
+  auto with = command_line(plan);
+  EXPECT_THAT(with, Contains("scsi-hd,bus=scsi.0,channel=0,scsi-id=1,lun=0,drive=disk4,"
+                             "serial=data1,werror=report,rerror=report"));
+  EXPECT_THAT(with, Contains(HasSubstr("node-name=file4,filename=/dev/fdset/5,read-only=on")));
+  EXPECT_THAT(with, Contains("fd=13,set=5"));
+  // They come behind everything that is saved.
+  with.resize(without.size());
+  EXPECT_EQ(with, without);
 }
 
 TEST(CommandLine, FitsTheEightSlotsOfAMachineWithoutAcpi) {
   MachinePlan most = example();
   most.disks.assign(kMostDisks, {.serial = "x", .access = Access::ReadWrite});
+  most.takes_data_disks = true;
+  most.data_disks.assign(kMostDataDisks, Access::ReadWrite);
   std::size_t slots = 0;
   for (const std::string& device : values_of(command_line(most), "-device")) {
     slots += device.substr(0, device.find(',')).ends_with("-device") ? 1U : 0U;
@@ -299,6 +326,37 @@ TEST_F(CheckTest, NothingFromOutsideBecomesAnOption) {
   MachineConfig bad_name = config();
   bad_name.name = "a,process=b";
   EXPECT_THAT(check(bad_name), IsError(ErrorCode::Invalid));
+}
+
+TEST_F(CheckTest, DataDisksAreForMachinesThatTakeThem) {
+  MachineConfig with = config();
+  const auto add = [&with](Access access) {
+    auto file = os::open_file("/proc/self/exe", O_RDONLY);
+    with.data_disks.push_back({.file = *std::move(file), .access = access});
+  };
+  add(Access::ReadOnly);
+  EXPECT_THAT(check(with), IsError(ErrorCode::Invalid));
+  with.takes_data_disks = true;
+  EXPECT_THAT(check(with), IsOk());
+  while (with.data_disks.size() < kMostDataDisks) {
+    add(Access::ReadOnly);
+  }
+  EXPECT_THAT(check(with), IsOk());
+  add(Access::ReadOnly);
+  EXPECT_THAT(check(with), IsError(ErrorCode::Invalid));
+  with.data_disks.clear();
+  add(Access::ReadWrite);  // opened for reading only
+  EXPECT_THAT(check(with), IsError(ErrorCode::Invalid));
+}
+
+TEST_F(CheckTest, SharesAreNotTooManyAndAbsolute) {
+  MachineConfig with = config();
+  with.shares.assign(kMostShares, {.path = "/srv"});
+  EXPECT_THAT(check(with), IsOk());
+  with.shares.push_back({.path = "/srv"});
+  EXPECT_THAT(check(with), IsError(ErrorCode::Invalid));
+  with.shares = {{.path = "srv"}};
+  EXPECT_THAT(check(with), IsError(ErrorCode::Invalid));
 }
 
 TEST_F(CheckTest, SerialsAreDistinct) {

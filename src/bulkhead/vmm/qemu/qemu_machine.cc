@@ -187,10 +187,25 @@ MachinePlan plan_machine(const MachineConfig& config, const Platform& platform) 
   for (const DiskDevice& disk : config.disks) {
     plan.disks.push_back({.serial = disk.serial, .access = disk.access});
   }
+  plan.takes_data_disks = config.takes_data_disks;
+  for (const DataDisk& disk : config.data_disks) {
+    plan.data_disks.push_back(disk.access);
+  }
   if (config.network) {
     plan.mac_address = config.network->mac_address;
   }
   return plan;
+}
+
+std::vector<jail::Share> jail_shares(const MachineConfig& config) {
+  std::vector<jail::Share> shares;
+  for (const Share& share : config.shares) {
+    shares.push_back({.source = share.path,
+                      .target = fmt::format("{}/{}", kJailShares, shares.size()),
+                      .is_read_only = share.access == Access::ReadOnly,
+                      .is_recursive = share.is_recursive});
+  }
+  return shares;
 }
 
 class QemuMachine final : public Machine {
@@ -287,16 +302,28 @@ QemuMachine::~QemuMachine() {
 }
 
 Result<jail::Limits> QemuMachine::limits() const {
-  jail::Limits limits{.open_files = 256,
+  constexpr std::uint64_t kOpenFiles = 256;
+  constexpr std::uint64_t kOpenFilesOfGuest = 65536;
+  jail::Limits limits{.open_files = config_.shares.empty() ? kOpenFiles : kOpenFilesOfGuest,
                       .processes = kThreads + config_.vcpus,
                       .file_size_bytes = 0,
                       .address_space_bytes = config_.memory_bytes + kAddressSpaceOverhead +
                                              (config_.vcpus * kAddressSpacePerVcpu)};
-  for (const DiskDevice& disk : config_.disks) {
+  const auto leave_room = [&limits](const auto& disk) -> Result<> {
     if (disk.access == Access::ReadWrite) {
       const os::FileInfo info = BH_TRY(os::file_info(disk.file.get()));
       limits.file_size_bytes = std::max(limits.file_size_bytes, info.size);
     }
+    return {};
+  };
+  for (const DiskDevice& disk : config_.disks) {
+    BH_TRY(leave_room(disk));
+  }
+  for (const DataDisk& disk : config_.data_disks) {
+    BH_TRY(leave_room(disk));
+  }
+  if (!config_.shares.empty()) {
+    limits.file_size_bytes = ~std::uint64_t{0};  // as far as the host's file systems let them grow
   }
   if (config_.save_to) {
     limits.file_size_bytes = std::max(limits.file_size_bytes, config_.memory_bytes);
@@ -315,6 +342,8 @@ Result<jail::JailSpec> QemuMachine::jail_spec(const MachinePlan& plan, const Wir
                       {.source = wiring.agent.second.get(), .target = kAgentDescriptor},
                       {.source = wiring.console.second.get(), .target = kConsoleDescriptor}},
       .binds = platform_.installation.binds(),
+      .shares = jail_shares(config_),
+      .directories = {std::string(kJailShares)},
       .devices = {},
       .host_id = ids_->base(),
       .limits = ceilings};
@@ -325,12 +354,18 @@ Result<jail::JailSpec> QemuMachine::jail_spec(const MachinePlan& plan, const Wir
   for (const DiskDevice& disk : config_.disks) {
     spec.descriptors.push_back({.source = disk.file.get(), .target = target++});
   }
+  target = kFirstDataDiskDescriptor;
+  for (const DataDisk& disk : config_.data_disks) {
+    spec.descriptors.push_back({.source = disk.file.get(), .target = target++});
+  }
   if (config_.restore_from) {
     spec.descriptors.push_back(
         {.source = config_.restore_from->devices.get(), .target = kStateDescriptor});
   }
   if (const auto& state = config_.restore_from ? config_.restore_from : config_.save_to) {
     spec.descriptors.push_back({.source = state->memory.get(), .target = kMemoryDescriptor});
+  }
+  if (config_.restore_from || config_.save_to || !config_.shares.empty()) {
     spec.binds.push_back({.source = platform_.environment.libexec + "/bulkhead-qemu-preload.so",
                           .target = std::string(kJailPreload),
                           .is_executable = true});
@@ -364,6 +399,7 @@ Result<> QemuMachine::start(ExitCallback on_exit) {
   timing_.executed = std::chrono::steady_clock::now();
   // The machine has them now; what is not open here cannot leak from here.
   config_.disks.clear();
+  config_.data_disks.clear();
   config_.network.reset();
   config_.restore_from.reset();
   if (auto connected = connect(std::move(wiring)); !connected) {
@@ -542,6 +578,7 @@ Result<std::string> shape(const Platform& platform, const MachineConfig& config)
   MachinePlan plan = plan_machine(config, platform);
   plan.name = "template";
   plan.memory_use = MemoryUse::Saved;
+  plan.data_disks.clear();
   // Measured at each boot of the host, and never twice the same.
   constexpr std::uint32_t kMegahertz = 1000;
   plan.tsc_khz = (plan.tsc_khz + kMegahertz / 2) / kMegahertz * kMegahertz;
