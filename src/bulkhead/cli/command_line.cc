@@ -15,6 +15,7 @@
 
 #include "bulkhead/base/result.h"
 #include "bulkhead/cli/commands.h"
+#include "bulkhead/cli/mounts.h"
 #include "bulkhead/config/paths.h"
 
 namespace bulkhead::cli {

@@ -9,7 +9,6 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <thread>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -28,6 +27,7 @@
 #include "bulkhead/guest/network.h"
 #include "bulkhead/guest/phases.h"
 #include "bulkhead/guest/process.h"
+#include "bulkhead/guest/rehearsal.h"
 #include "bulkhead/guest/staged_child.h"
 #include "bulkhead/mux/connection.h"
 #include "bulkhead/mux/rpc_transport.h"
@@ -83,10 +83,24 @@ Result<std::unique_ptr<Agent>> Agent::create(os::EventLoop& loop, os::UniqueFd p
   BH_TRY(loop.on_signals({SIGCHLD}, [self](int) { self->reap(); }));
   agent->connection_ = BH_TRY(mux::Connection::create(
       loop, std::move(port), mux::Role::Guest,
-      {.on_ready = nullptr,
+      {.on_ready = [self] { self->on_ready(); },
        .on_open = [self](mux::StreamId id) { self->on_stream(id); },
        .on_broken = [self](const Error& error) { self->on_broken(error); }}));
   return agent;
+}
+
+/// A new host, or the first. Where the machine was prepared and saved, it is the one that it goes
+/// on with: what needs no plan begins.
+void Agent::on_ready() {
+  if (!prepared_root_) {
+    return;
+  }
+  root_mount_.begin(*prepared_root_);
+  if (rehearsal_) {
+    if (const auto begun = rehearsal_->begin(); !begun) {
+      log::warning("rehearsal: {}", begun.error().message());
+    }
+  }
 }
 
 void Agent::on_stream(mux::StreamId id) {
@@ -107,7 +121,8 @@ void Agent::on_broken(const Error& error) {
   // Nobody is left to whom the container could matter.
   log::warning("the host is gone: {}", error.message());
   shutting_down_ = true;
-  stop_container([] {
+  stop_container([this] {
+    std::ignore = root_mount_.finish();
     unmount_disks();
     log::error("{}", os::restart_machine().message());
   });
@@ -169,7 +184,13 @@ Result<> Agent::make_ready(const v1::PrepareRequest& request) {
   BH_TRY(prepare_network().context("network"));
   cgroup_ = BH_TRY(ContainerCgroup::create());
   BH_TRY(mount_files_directory());
-  staged_.emplace(BH_TRY(StagedChild::create(*cgroup_, request)));
+  staged_.emplace(BH_TRY(StagedChild::create(&*cgroup_, request)));
+  if (request.has_rehearsal()) {
+    rehearsal_.emplace(BH_TRY(Rehearsal::prepare(request).context("rehearsal")));
+  }
+  if (request.has_root()) {
+    prepared_root_ = request.root();
+  }
   return {};
 }
 
@@ -212,6 +233,16 @@ Result<> Agent::launch(const v1::StartRequest& plan,
   return {};
 }
 
+Result<> Agent::begin_first(const v1::StartRequest& plan,
+                            std::move_only_function<void(StartOutcome)>& on_started) {
+  BH_TRY(set_up_machine(plan));
+  if (staged_) {
+    BH_TRY(launch(plan, on_started));
+    phases_.mark("process");
+  }
+  return {};
+}
+
 Result<> Agent::launch_first(const v1::StartRequest& plan,
                              std::move_only_function<void(StartOutcome)> on_started) {
   BH_TRY(set_clock(plan.clock()));
@@ -220,29 +251,12 @@ Result<> Agent::launch_first(const v1::StartRequest& plan,
   if (staged_ && !staged_->suits(plan)) {
     staged_.reset();
   }
-  Result<> disks;
-  {
-    // The longest part, and nothing else of the plan needs it: another processor may do it. The
-    // thread is gone before any process is cloned.
-    const auto mount = [&disks, &plan] {
-      disks = mount_root(plan.root().base_serial(), plan.root().scratch_serial());
-      if (disks) {
-        disks = mount_data_disks(plan);
-      }
-    };
-    std::jthread beside;
-    if (std::thread::hardware_concurrency() > 1) {
-      beside = std::jthread(mount);
-    } else {
-      mount();
-    }
-    BH_TRY(set_up_machine(plan));
-    if (staged_) {
-      BH_TRY(launch(plan, on_started));
-      phases_.mark("process");
-    }
-  }
-  BH_TRY(std::move(disks));
+  root_mount_.begin(plan.root());
+  Result<> begun = begin_first(plan, on_started);
+  Result<> mounted = root_mount_.finish();
+  BH_TRY(std::move(begun));
+  BH_TRY(std::move(mounted));
+  BH_TRY(mount_data_disks(plan));
   phases_.mark("disks");
   if (staged_) {
     staged_.reset();
@@ -263,6 +277,7 @@ void Agent::start(v1::StartRequest request, ttrpc::Responder<v1::StartResponse> 
   const auto answer = std::make_shared<ttrpc::Responder<v1::StartResponse>>(std::move(respond));
   const auto started = launch_first(request, [this, answer](const StartOutcome& outcome) {
     phases_.mark("exec");
+    rehearsal_.reset();
     v1::StartResponse response;
     response.set_failure(outcome.failure);
     response.set_message(outcome.message);
@@ -404,6 +419,7 @@ void Agent::shutdown(v1::ShutdownRequest /*request*/,
     return;
   }
   stop_container([this, respond = std::move(respond)]() mutable {
+    std::ignore = root_mount_.finish();
     unmount_disks();
     respond(v1::ShutdownResponse());
     loop_.after(std::chrono::nanoseconds(0), [this] { power_off_when_sent(kSendAttempts); });

@@ -15,6 +15,8 @@
 #include "bulkhead/guest/cgroup.h"
 #include "bulkhead/guest/phases.h"
 #include "bulkhead/guest/process.h"
+#include "bulkhead/guest/rehearsal.h"
+#include "bulkhead/guest/root_mount.h"
 #include "bulkhead/guest/staged_child.h"
 #include "bulkhead/mux/connection.h"
 #include "bulkhead/mux/session.h"
@@ -52,11 +54,15 @@ class Agent final : public agent::v1::AgentService {
  private:
   Agent(os::EventLoop& loop, Phases phases);
 
+  void on_ready();
   void on_stream(mux::StreamId id);
   void on_broken(const Error& error);
 
   Result<> make_ready(const agent::v1::PrepareRequest& request);
   Result<> set_up_machine(const agent::v1::StartRequest& plan);
+  /// What needs no disk: the machine, and the first process, if it was staged.
+  Result<> begin_first(const agent::v1::StartRequest& plan,
+                       std::move_only_function<void(StartOutcome)>& on_started);
   /// Takes the callback.
   Result<> launch(const agent::v1::StartRequest& plan,
                   std::move_only_function<void(StartOutcome)>& on_started);
@@ -80,6 +86,9 @@ class Agent final : public agent::v1::AgentService {
   std::string hostname_;
   std::optional<ContainerCgroup> cgroup_;
   std::optional<StagedChild> staged_;  ///< between prepare and start
+  std::optional<agent::v1::RootFileSystem> prepared_root_;
+  std::optional<Rehearsal> rehearsal_;
+  RootMount root_mount_;
   std::shared_ptr<Process> first_;
   std::map<std::string, std::shared_ptr<Process>> others_;  ///< exec'd, until they were waited for
   std::unordered_map<pid_t, std::weak_ptr<Process>> by_pid_;

@@ -14,6 +14,8 @@ inline constexpr const char* kContainerCgroup = "/run/cgroup/container";
 inline constexpr const char* kFilesDirectory = "/run/files";
 inline constexpr const char* kStageDirectory = "/run/stage";
 
+inline constexpr const char* kRehearsalDirectory = "/run/rehearsal";
+
 inline constexpr const char* kSharesDirectory = "/run/shares";
 /// Data disks are mounted in it, named by their numbers.
 inline constexpr const char* kDataDirectory = "/run/data";

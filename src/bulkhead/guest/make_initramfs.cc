@@ -1,19 +1,21 @@
-// make-initramfs INIT OUTPUT: the guest's initial file system as an uncompressed "newc" cpio
-// archive: PID 1, the directories that it mounts on and the console's device node. Needs no
-// privilege and makes the same bytes for the same input.
-// Format: kernel Documentation/driver-api/early-userspace/buffer-format.rst.
+// make-initramfs OUTPUT NAME=PROGRAM…: the guest's initial file system as an uncompressed "newc"
+// cpio archive: the programs, the directories that PID 1 mounts on and the console's device node.
+// Needs no privilege and makes the same bytes for the same input. Format: kernel
+// Documentation/driver-api/early-userspace/buffer-format.rst.
 
 #include <sys/stat.h>
 
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/os/file.h"
 
@@ -62,16 +64,22 @@ class Archive {
   std::uint32_t inode_ = 0;
 };
 
-Result<> make(const std::string& program, const std::string& output) {
-  const std::string init = BH_TRY(os::read_file(program));
+Result<> make(const std::string& output, std::span<char*> programs) {
   Archive archive;
   for (const char* directory :
        {"dev", "proc", "sys", "newroot", "run", "run/base", "run/scratch", "run/root", "run/cgroup",
-        "run/files", "run/stage", "run/shares", "run/data"}) {
+        "run/files", "run/stage", "run/shares", "run/data", "run/rehearsal"}) {
     archive.directory(directory);
   }
   archive.device("dev/console", 1);
-  archive.program("init", init);
+  for (const std::string_view program : programs) {
+    const std::size_t equals = program.find('=');
+    if (equals == std::string_view::npos) {
+      return fail(ErrorCode::Invalid, "{}: not NAME=PROGRAM", program);
+    }
+    const std::string content = BH_TRY(os::read_file(std::string(program.substr(equals + 1))));
+    archive.program(program.substr(0, equals), content);
+  }
   return os::write_file_atomically(output, std::move(archive).finish());
 }
 
@@ -79,11 +87,12 @@ Result<> make(const std::string& program, const std::string& output) {
 }  // namespace bulkhead
 
 int main(int count, char** arguments) {
-  if (count != 3) {
-    fmt::print(stderr, "usage: make-initramfs INIT OUTPUT\n");
+  if (count < 3) {
+    fmt::print(stderr, "usage: make-initramfs OUTPUT NAME=PROGRAM…\n");
     return 2;
   }
-  const auto made = bulkhead::make(arguments[1], arguments[2]);
+  const auto made = bulkhead::make(
+      arguments[1], std::span(arguments, static_cast<std::size_t>(count)).subspan(2));
   if (!made) {
     fmt::print(stderr, "make-initramfs: {}\n", made.error().message());
     return 1;

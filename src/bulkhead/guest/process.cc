@@ -179,9 +179,7 @@ Result<> Process::give_root(const agent::v1::StartRequest& plan) const {
   const os::UniqueFd directory = BH_TRY(os::open_file(kContainerRoot, O_PATH | O_DIRECTORY));
   const os::UniqueFd root = BH_TRY(os::clone_tree(directory.get()));
   const std::vector<os::UniqueFd> disks = BH_TRY(clone_data_disks(plan));
-  std::vector<int> fds = {root.get()};
-  std::ranges::transform(disks, std::back_inserter(fds), &os::UniqueFd::get);
-  return os::send_with_fds(report_.get(), as_bytes(std::string_view(&kRootMessage, 1)), fds);
+  return StagedChild::give_root(report_.get(), root.get(), disks);
 }
 
 Result<> Process::clone_child(const Options& options, const Standard& child) {

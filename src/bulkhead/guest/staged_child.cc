@@ -2,9 +2,11 @@
 
 #include <sched.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <cstddef>
+#include <iterator>
 #include <span>
 #include <string>
 #include <string_view>
@@ -25,11 +27,14 @@
 
 namespace bulkhead::guest {
 
-Result<StagedChild> StagedChild::create(const ContainerCgroup& cgroup,
+Result<StagedChild> StagedChild::create(const ContainerCgroup* cgroup,
                                         const agent::v1::PrepareRequest& request) {
   auto [ours, theirs] = BH_TRY(os::make_socket_pair());
-  os::CloneResult cloned = BH_TRY(os::clone_process(
-      {.flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC, .cgroup = cgroup.fd()}));
+  os::CloneOptions options{.flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC};
+  if (cgroup != nullptr) {
+    options.cgroup = cgroup->fd();
+  }
+  os::CloneResult cloned = BH_TRY(os::clone_process(options));
   if (cloned.pid == 0) {
     run_staged_child(request, theirs.get());
   }
@@ -56,11 +61,14 @@ bool StagedChild::suits(const agent::v1::StartRequest& plan) const {
   if (plan.mounts_size() < count || (count == 0 && plan.mounts_size() != 0)) {
     return false;
   }
-  agent::v1::PrepareRequest wanted;
-  wanted.mutable_mounts()->Assign(plan.mounts().begin(), plan.mounts().begin() + count);
-  *wanted.mutable_masked_paths() = plan.masked_paths();
-  *wanted.mutable_readonly_paths() = plan.readonly_paths();
-  return wanted.SerializeAsString() == request_.SerializeAsString();
+  const auto staged_part = [count](const auto& from) {
+    agent::v1::PrepareRequest part;
+    part.mutable_mounts()->Assign(from.mounts().begin(), from.mounts().begin() + count);
+    *part.mutable_masked_paths() = from.masked_paths();
+    *part.mutable_readonly_paths() = from.readonly_paths();
+    return part.SerializeAsString();
+  };
+  return staged_part(plan) == staged_part(request_);
 }
 
 Result<> StagedChild::start(const agent::v1::StartRequest& plan, std::span<const int> standard) {
@@ -69,6 +77,12 @@ Result<> StagedChild::start(const agent::v1::StartRequest& plan, std::span<const
   std::vector<int> fds = {text.get()};
   fds.insert(fds.end(), standard.begin(), standard.end());
   return os::send_with_fds(report_.get(), as_bytes(std::string_view(&kPlanMessage, 1)), fds);
+}
+
+Result<> StagedChild::give_root(int report, int root, std::span<const os::UniqueFd> data_disks) {
+  std::vector<int> fds = {root};
+  std::ranges::transform(data_disks, std::back_inserter(fds), &os::UniqueFd::get);
+  return os::send_with_fds(report, as_bytes(std::string_view(&kRootMessage, 1)), fds);
 }
 
 }  // namespace bulkhead::guest

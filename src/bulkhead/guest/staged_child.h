@@ -18,7 +18,8 @@ namespace bulkhead::guest {
 class StagedChild {
  public:
   /// Errors: what the child says.
-  static Result<StagedChild> create(const ContainerCgroup& cgroup,
+  /// Without `cgroup` it is born in this process's.
+  static Result<StagedChild> create(const ContainerCgroup* cgroup,
                                     const agent::v1::PrepareRequest& request);
 
   StagedChild(StagedChild&& other) noexcept = default;
@@ -33,6 +34,10 @@ class StagedChild {
   /// Lets it go on, until it needs the root. `standard`: its three standard descriptors; empty with
   /// a terminal.
   Result<> start(const agent::v1::StartRequest& plan, std::span<const int> standard);
+
+  /// Lets it go on with a root, and be what the plan says. `root` and `data_disks` are detached
+  /// mounts. `report`: what take_report() gave.
+  static Result<> give_root(int report, int root, std::span<const os::UniqueFd> data_disks);
 
   [[nodiscard]] pid_t pid() const { return pid_; }
 

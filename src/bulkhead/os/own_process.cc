@@ -1,6 +1,7 @@
 #include "bulkhead/os/own_process.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -33,6 +34,14 @@ std::optional<std::string> environment_variable(const std::string& name) {
   // Nothing of ours changes the environment.
   const char* value = ::getenv(name.c_str());  // NOLINT(concurrency-mt-unsafe)
   return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+}
+
+Result<> set_idle_priority(pid_t pid) {
+  const sched_param parameters{};
+  if (::sched_setscheduler(pid, SCHED_IDLE, &parameters) != 0) {
+    return Error::from_errno("idle priority");
+  }
+  return {};
 }
 
 Result<> ignore_signal(int signal) {

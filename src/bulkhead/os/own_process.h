@@ -21,6 +21,10 @@ std::vector<std::string> own_environment();
 /// The value of one of them.
 std::optional<std::string> environment_variable(const std::string& name);
 
+/// That process runs only when no other wants to. Its children inherit it.
+/// Source: sched_setscheduler(2), SCHED_IDLE.
+Result<> set_idle_priority(pid_t pid);
+
 /// Until the next exec. A child spawned by os::spawn starts with the default again.
 Result<> ignore_signal(int signal);
 

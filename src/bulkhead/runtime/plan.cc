@@ -79,6 +79,22 @@ void plan_file_systems(const oci::Spec& spec, Request& plan) {
   copy_texts(plan.mutable_readonly_paths(), spec.linux_settings.readonly_paths);
 }
 
+void plan_root(agent::v1::RootFileSystem& to) {
+  to.set_base_serial(std::string(kBaseSerial));
+  to.set_scratch_serial(std::string(kScratchSerial));
+}
+
+/// As a container's plan, but with a program that the guest has.
+void plan_rehearsal(const oci::Spec& spec, agent::v1::StartRequest& plan) {
+  plan.set_hostname("rehearsal");
+  plan_file_systems(spec, plan);
+  if (spec.process) {
+    *plan.mutable_process() = plan_process(*spec.process);
+  }
+  plan.mutable_process()->clear_arguments();
+  plan.mutable_process()->add_arguments("/rehearsal");
+}
+
 template <class T>
 std::uint64_t limit(const std::optional<T>& value) {
   return value && *value > 0 ? static_cast<std::uint64_t>(*value) : 0;
@@ -189,9 +205,13 @@ agent::v1::Process plan_process(const oci::Process& process) {
   return plan;
 }
 
-agent::v1::PrepareRequest plan_preparation(const oci::Spec& spec) {
+agent::v1::PrepareRequest plan_preparation(const oci::Spec& spec, Rehearsal rehearsal) {
   agent::v1::PrepareRequest plan;
   plan_file_systems(spec, plan);
+  plan_root(*plan.mutable_root());
+  if (rehearsal == Rehearsal::Yes) {
+    plan_rehearsal(spec, *plan.mutable_rehearsal());
+  }
   return plan;
 }
 
@@ -204,8 +224,7 @@ Result<agent::v1::StartRequest> plan_container(const std::string& id, const oci:
   }
   agent::v1::StartRequest plan;
   plan.set_container_id(id);
-  plan.mutable_root()->set_base_serial(std::string(kBaseSerial));
-  plan.mutable_root()->set_scratch_serial(std::string(kScratchSerial));
+  plan_root(*plan.mutable_root());
   plan.set_readonly_root(spec.root.readonly);
   plan_file_systems(spec, plan);
   if (network) {

@@ -43,7 +43,9 @@ std::string resolv_conf(const ContainerOptions& options, const network::Resolver
 agent::v1::Process plan_process(const oci::Process& process);
 
 /// What a template's guest makes before it is saved: what containers of that specification share.
-agent::v1::PrepareRequest plan_preparation(const oci::Spec& spec);
+/// Where processors are emulated, a rehearsal makes starts faster; elsewhere it only costs.
+enum class Rehearsal : std::uint8_t { No, Yes };
+agent::v1::PrepareRequest plan_preparation(const oci::Spec& spec, Rehearsal rehearsal);
 
 /// Everything but clock, entropy and the process's streams.
 /// Errors: Invalid without a process.

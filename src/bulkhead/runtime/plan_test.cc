@@ -146,6 +146,17 @@ TEST(Plan, WithoutANetworkThereIsNone) {
   EXPECT_EQ(file(*plan, "/etc/resolv.conf"), "");
 }
 
+TEST(Plan, PreparationIsWhatContainersShare) {
+  const auto plain = plan_preparation(spec(), Rehearsal::No);
+  EXPECT_EQ(static_cast<std::size_t>(plain.mounts_size()), spec().mounts.size());
+  EXPECT_EQ(plain.root().base_serial(), kBaseSerial);
+  EXPECT_FALSE(plain.has_rehearsal());
+  const auto with = plan_preparation(spec(), Rehearsal::Yes);
+  EXPECT_EQ(with.rehearsal().mounts_size(), plain.mounts_size());
+  EXPECT_THAT(with.rehearsal().process().arguments(), ElementsAre("/rehearsal"));
+  EXPECT_GT(with.rehearsal().process().capabilities().bounding_size(), 0);
+}
+
 TEST(Plan, NumbersWhatTheHostGives) {
   oci::Spec with = spec();
   const auto add = [&with](const char* destination, const char* type, const char* source) {

@@ -29,6 +29,7 @@
 #include "bulkhead/os/unique_fd.h"
 #include "bulkhead/runtime/plan.h"
 #include "bulkhead/runtime/templates.h"
+#include "bulkhead/vmm/accelerator.h"
 #include "bulkhead/vmm/machine.h"
 #include "bulkhead/vmm/qemu/qemu_machine.h"
 
@@ -72,10 +73,12 @@ Result<vmm::MachineConfig> machine_config(const config::Paths& paths,
 /// Boots the machine, saves it, and sees it end.
 class Saving {
  public:
-  explicit Saving(os::EventLoop& loop) : loop_(loop) {}
+  /// `is_emulated`: its processors translate what they execute.
+  Saving(os::EventLoop& loop, bool is_emulated) : loop_(loop), is_emulated_(is_emulated) {}
 
   Result<> run(vmm::Machine& machine) {
-    const agent::v1::PrepareRequest preparation = plan_preparation(oci::default_spec());
+    const agent::v1::PrepareRequest preparation =
+        plan_preparation(oci::default_spec(), is_emulated_ ? Rehearsal::Yes : Rehearsal::No);
     BH_TRY(machine.start([this](const vmm::MachineExit& exit) { on_exit(exit); }));
     const auto agent = BH_TRY(agent_client::Agent::create(loop_, machine.take_agent_channel(), {}));
     agent->prepare(preparation, [this, &machine](const Result<>& prepared) {
@@ -118,6 +121,7 @@ class Saving {
   }
 
   os::EventLoop& loop_;
+  bool is_emulated_;
   Result<> result_;
   bool has_result_ = false;
   bool is_over_ = false;
@@ -147,9 +151,10 @@ Result<TemplateOutcome> make_template(const config::Paths& paths, const Template
   }
   config.save_to = BH_TRY(draft->files());
   const auto loop = BH_TRY(os::EventLoop::create());
+  const bool is_emulated = platform.host.decision.accelerator == vmm::Accelerator::Tcg;
   const auto machine =
       BH_TRY(vmm::qemu::create_machine(*loop, std::move(platform), std::move(config)));
-  BH_TRY(Saving(*loop).run(*machine));
+  BH_TRY(Saving(*loop, is_emulated).run(*machine));
   BH_TRY(draft->commit());
   BH_TRY(templates.trim(kTemplateBudget));
   outcome.is_new = true;
