@@ -23,6 +23,8 @@
 namespace bulkhead::db {
 namespace {
 
+constexpr std::chrono::milliseconds kLookTimeout{100};
+
 struct Closer {
   void operator()(sqlite3* handle) const { ::sqlite3_close_v2(handle); }
 };
@@ -188,6 +190,28 @@ Result<Database> Database::open(const std::string& path,
   if (!file && file.error().code() != ErrorCode::AlreadyExists) {
     return file.error();
   }
+  Database database = BH_TRY(connect(path, options.busy_timeout));
+  BH_TRY(database.use_write_ahead_log());
+  BH_TRY(database.execute("PRAGMA foreign_keys=ON"));
+  BH_TRY(database.execute(options.durability == Durability::Full ? "PRAGMA synchronous=FULL"
+                                                                 : "PRAGMA synchronous=NORMAL"));
+  BH_TRY(database.migrate(migrations));
+  return database;
+}
+
+Result<Database> Database::open_existing(const std::string& path, std::size_t version) {
+  // Not read-only to SQLite: a connection that may not write leaves its log's files behind.
+  Database database = BH_TRY(connect(path, kLookTimeout));
+  BH_TRY(database.execute("PRAGMA query_only=ON"));
+  if (const std::size_t found = BH_TRY(database.version()); found != version) {
+    return fail(ErrorCode::FailedPrecondition, "{}: has schema version {}, not {}", path, found,
+                version);
+  }
+  return database;
+}
+
+Result<Database> Database::connect(const std::string& path,
+                                   std::chrono::milliseconds busy_timeout) {
   auto state = std::make_unique<State>();
   state->path = path;
   sqlite3* handle = nullptr;
@@ -203,14 +227,8 @@ Result<Database> Database::open(const std::string& path,
     return fail(ErrorCode::PermissionDenied,
                 "{}: it cannot be written: a read-only file system, or another user's file", path);
   }
-  ::sqlite3_busy_timeout(handle, static_cast<int>(options.busy_timeout.count()));
-  Database database(std::move(state));
-  BH_TRY(database.use_write_ahead_log());
-  BH_TRY(database.execute("PRAGMA foreign_keys=ON"));
-  BH_TRY(database.execute(options.durability == Durability::Full ? "PRAGMA synchronous=FULL"
-                                                                 : "PRAGMA synchronous=NORMAL"));
-  BH_TRY(database.migrate(migrations));
-  return database;
+  ::sqlite3_busy_timeout(handle, static_cast<int>(busy_timeout.count()));
+  return Database(std::move(state));
 }
 
 Result<> Database::use_write_ahead_log() {
@@ -225,12 +243,13 @@ Result<> Database::use_write_ahead_log() {
   return {};
 }
 
+Result<std::size_t> Database::version() {
+  Statement statement = BH_TRY(prepare("PRAGMA user_version"));
+  static_cast<void>(BH_TRY(statement.step()));
+  return static_cast<std::size_t>(statement.integer(0));
+}
+
 Result<> Database::migrate(std::span<const std::string_view> migrations) {
-  const auto version = [this]() -> Result<std::size_t> {
-    Statement statement = BH_TRY(prepare("PRAGMA user_version"));
-    static_cast<void>(BH_TRY(statement.step()));
-    return static_cast<std::size_t>(statement.integer(0));
-  };
   std::size_t current = BH_TRY(version());
   if (current == migrations.size()) {
     return {};

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -77,6 +78,11 @@ class Database {
                                std::span<const std::string_view> migrations,
                                const Options& options = {});
 
+  /// One that is there already, for looking: nothing is made, nothing can be changed, and another
+  /// process is hardly waited for. `version` is how many migrations there are.
+  /// Errors: NotFound; FailedPrecondition for a file of another version.
+  static Result<Database> open_existing(const std::string& path, std::size_t version);
+
   Database(Database&&) noexcept;
   Database& operator=(Database&&) noexcept;
   Database(const Database&) = delete;
@@ -96,6 +102,8 @@ class Database {
   struct State;
 
   explicit Database(std::unique_ptr<State> state);
+  static Result<Database> connect(const std::string& path, std::chrono::milliseconds busy_timeout);
+  Result<std::size_t> version();
   Result<> use_write_ahead_log();
   Result<> migrate(std::span<const std::string_view> migrations);
 

@@ -61,6 +61,24 @@ TEST_F(DatabaseTest, BindsAndReadsBack) {
   EXPECT_THAT(select->step(), IsOkAnd(false));
 }
 
+TEST_F(DatabaseTest, OneThatIsThereIsLookedAtAndNotTouched) {
+  EXPECT_THAT(Database::open_existing(path(), 1), IsError(ErrorCode::NotFound));
+  EXPECT_FALSE(os::path_exists(path()));
+  {
+    auto database = Database::open(path(), kFirst);
+    ASSERT_THAT(database, IsOk());
+    EXPECT_THAT(database->execute("INSERT INTO t VALUES ('a', 1)"), IsOk());
+  }
+  EXPECT_THAT(Database::open_existing(path(), 2), IsError(ErrorCode::FailedPrecondition));
+  {
+    auto database = Database::open_existing(path(), 1);
+    ASSERT_THAT(database, IsOk());
+    EXPECT_EQ(count(*database), 1);
+    EXPECT_THAT(database->execute("DELETE FROM t"), IsError(ErrorCode::PermissionDenied));
+  }
+  EXPECT_THAT(os::list_directory(directory_), IsOkAnd(::testing::ElementsAre("test.db")));
+}
+
 TEST_F(DatabaseTest, ConstraintsAreToldApart) {
   constexpr std::array<std::string_view, 1> kConstrained = {
       "CREATE TABLE t (k TEXT PRIMARY KEY, v INTEGER UNIQUE);"

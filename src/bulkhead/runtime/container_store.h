@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "bulkhead/base/result.h"
@@ -33,6 +34,9 @@ class ContainerStore {
  public:
   /// Makes the directories. Errors: PermissionDenied, …
   static Result<ContainerStore> open(config::Paths paths);
+
+  /// For looking: makes nothing. What is absent is NotFound when it is asked for.
+  static ContainerStore existing(config::Paths paths) { return ContainerStore(std::move(paths)); }
 
   /// Writes a new container to disk. An empty id is made; an empty name is made up; log_path and
   /// scratch_path of the options, when empty, become files in its directory; `created` is set, and

@@ -93,6 +93,10 @@ Result<Catalog> Catalog::open(const std::string& path) {
   return Catalog(BH_TRY(db::Database::open(path, kMigrations)));
 }
 
+Result<Catalog> Catalog::open_existing(const std::string& path) {
+  return Catalog(BH_TRY(db::Database::open_existing(path, kMigrations.size())));
+}
+
 Result<std::vector<ImageRecord>> Catalog::list() {
   db::Statement statement =
       BH_TRY(database_.prepare(std::string(kColumns) + "ORDER BY created DESC, reference"));

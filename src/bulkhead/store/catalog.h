@@ -33,6 +33,9 @@ class Catalog {
  public:
   static Result<Catalog> open(const std::string& path);
 
+  /// One that is there already, for looking. Errors: NotFound, FailedPrecondition.
+  static Result<Catalog> open_existing(const std::string& path);
+
   Result<std::vector<ImageRecord>> list();
   Result<std::optional<ImageRecord>> by_reference(const std::string& reference);
   /// All references to images whose id begins so.
