@@ -314,6 +314,8 @@ TEST_F(NetworksTest, ALinkOfSomebodyElseIsNotTouched) {
            Case{"ip link add bulkhead0 type bridge; ip addr add 172.30.0.1/16 dev bulkhead0; "
                 "ip link set bulkhead0 up",
                 "172.30.0.1/16"},
+           Case{"ip link add bulkhead0 type bridge; ip link set bulkhead0 up",
+                "was not made by bulkhead"},
        }) {
     shell("sysctl -qw net.ipv4.ip_forward=0; " + std::string(test.make));
     const auto attached = open().attach("bulkhead", "one");
@@ -322,8 +324,72 @@ TEST_F(NetworksTest, ALinkOfSomebodyElseIsNotTouched) {
                                                   HasSubstr("ip link delete bulkhead0")));
     EXPECT_EQ(output_of({"nft", "list", "ruleset"}), "");
     EXPECT_THAT(output_of({"sysctl", "net.ipv4.ip_forward"}), HasSubstr("= 0"));
+    EXPECT_THAT(open().remove("bulkhead"), IsError(ErrorCode::FailedPrecondition));
     shell("ip link delete bulkhead0");
   }
+}
+
+TEST_F(NetworksTest, OursWithoutItsAddressIsKnownByItsMacAddress) {
+  ASSERT_THAT(open().attach("bulkhead", "one"), IsOk());
+  ASSERT_THAT(open().detach("one"), IsOk());
+  shell("ip addr flush dev bulkhead0");
+  const auto other = open("other").attach("bulkhead", "two");
+  ASSERT_THAT(other, IsOk());
+  EXPECT_EQ(other->gateway, "10.79.0.1");
+}
+
+TEST_F(NetworksTest, RemovalTakesEverythingAndTheNextOneMakesItAgain) {
+  const auto everything = [] {
+    return output_of({"ip", "-o", "link"}) + output_of({"nft", "list", "ruleset"}) +
+           output_of({"sysctl", "net.ipv4.ip_forward"});
+  };
+  shell("sysctl -qw net.ipv4.ip_forward=0");
+  const std::string before = everything();
+  EXPECT_THAT(open().remove("bulkhead"), IsError(ErrorCode::NotFound));
+  EXPECT_THAT(open().remove("nowhere"), IsError(ErrorCode::NotFound));
+  for (int round = 0; round < 2; ++round) {
+    {
+      Networks networks = open();
+      ASSERT_THAT(networks.attach("bulkhead", "0123456789abcdef"), IsOk());
+      EXPECT_THAT(networks.leases("bulkhead"), IsOkAnd(SizeIs(1)));
+      const auto refused = networks.remove("bulkhead");
+      ASSERT_THAT(refused, IsError(ErrorCode::FailedPrecondition));
+      EXPECT_THAT(refused.error().message(), HasSubstr("0123456789ab:"));
+      EXPECT_THAT(networks.detach("0123456789abcdef"), IsOk());
+    }
+    EXPECT_THAT(open().remove("bulkhead"), IsOk());
+    EXPECT_EQ(everything(), before);
+    EXPECT_THAT(open().list(), IsOkAnd(IsEmpty()));
+  }
+}
+
+TEST_F(NetworksTest, OneThatAnotherRunDirectoryUsesStays) {
+  Networks other = open("other");
+  const auto guest = other.attach("bulkhead", "theirs");
+  ASSERT_THAT(guest, IsOk());
+  const auto refused = open().remove("bulkhead");
+  ASSERT_THAT(refused, IsError(ErrorCode::FailedPrecondition));
+  EXPECT_THAT(refused.error().message(), HasSubstr(guest->interface));
+}
+
+TEST_F(NetworksTest, ForwardingStaysOnWhereOthersForward) {
+  const auto forwarding = [] { return output_of({"sysctl", "-n", "net.ipv4.ip_forward"}); };
+  const auto use_and_remove = [this] {
+    ASSERT_THAT(open().attach("bulkhead", "one"), IsOk());
+    ASSERT_THAT(open().detach("one"), IsOk());
+    ASSERT_THAT(open().remove("bulkhead"), IsOk());
+  };
+  shell("sysctl -qw net.ipv4.ip_forward=1");
+  use_and_remove();
+  EXPECT_EQ(forwarding(), "1\n") << "it was on before";
+  shell("sysctl -qw net.ipv4.ip_forward=0");
+  shell(
+      "nft add table ip filter; "
+      "nft add chain ip filter FORWARD '{ type filter hook forward priority 0; policy drop; }'");
+  const std::string rules = output_of({"nft", "list", "ruleset"});
+  use_and_remove();
+  EXPECT_EQ(forwarding(), "1\n") << "who made the chain may need it";
+  EXPECT_EQ(output_of({"nft", "list", "ruleset"}), rules);
 }
 
 TEST_F(NetworksTest, WithoutRightsItIsSaidWhatToDo) {

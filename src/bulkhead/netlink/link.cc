@@ -37,6 +37,9 @@ Result<Link> parse_link(const Message& message) {
   if (const Attribute* name = find(attributes, IFLA_IFNAME)) {
     link.name = name->text();
   }
+  if (const Attribute* alias = find(attributes, IFLA_IFALIAS)) {
+    link.alias = alias->text();
+  }
   if (const Attribute* mac = find(attributes, IFLA_ADDRESS)) {
     link.mac = mac->as<MacAddress>().value_or(MacAddress{});
   }
@@ -131,6 +134,9 @@ Result<> change_link(Socket& socket, std::uint32_t index, const LinkChange& chan
   if (change.name) {
     BH_TRY(check_name(*change.name));
     message.text(IFLA_IFNAME, *change.name);
+  }
+  if (change.alias) {
+    message.text(IFLA_IFALIAS, *change.alias);
   }
   if (change.controller) {
     message.attribute(IFLA_MASTER, *change.controller);

@@ -16,7 +16,8 @@ namespace bulkhead::netlink {
 struct Link {
   std::uint32_t index = 0;
   std::string name;
-  std::string kind;  ///< "bridge", "tun", "veth"; empty for hardware
+  std::string kind;   ///< "bridge", "tun", "veth"; empty for hardware
+  std::string alias;  ///< a remark, of whoever made it
   MacAddress mac{};
   std::uint32_t mtu = 0;
   std::uint32_t controller = 0;  ///< index of the bridge it belongs to, or 0
@@ -37,6 +38,7 @@ struct LinkChange {
   std::optional<std::uint32_t> mtu;
   std::optional<MacAddress> mac;
   std::optional<std::string> name;
+  std::optional<std::string> alias;
   std::optional<std::uint32_t> controller;  ///< 0 takes it out of its bridge
   std::optional<int> namespace_fd;          ///< moves it to another network namespace
 };

@@ -31,6 +31,8 @@ namespace bulkhead::network {
 namespace {
 
 constexpr const char* kIpForward = "/proc/sys/net/ipv4/ip_forward";
+/// The bridge remembers it: all run directories share the bridge, and it goes with the setting.
+constexpr const char* kForwardingWasOff = "bulkhead: net.ipv4.ip_forward was 0";
 
 Result<std::vector<netlink::IpPrefix>> ipv4_addresses(netlink::Socket& route, std::uint32_t link) {
   std::vector<netlink::IpPrefix> addresses;
@@ -100,8 +102,8 @@ Result<std::optional<std::uint32_t>> find_whole_bridge(Kernel& kernel, const Bri
   return link->index;
 }
 
-Result<std::optional<netlink::IpPrefix>> gateway_of(
-    Kernel& kernel, const netlink::Link& link, const std::optional<netlink::IpPrefix>& gateway) {
+Result<netlink::IpPrefix> gateway_of(Kernel& kernel, const netlink::Link& link,
+                                     const std::optional<netlink::IpPrefix>& gateway) {
   if (link.kind != "bridge") {
     return fail(ErrorCode::FailedPrecondition,
                 "link {}: not a bridge, and not made by bulkhead, which needs that name: rename or "
@@ -109,23 +111,26 @@ Result<std::optional<netlink::IpPrefix>> gateway_of(
                 link.name, link.name);
   }
   const auto addresses = BH_TRY(ipv4_addresses(kernel.route, link.index));
-  if (addresses.empty()) {
-    return std::nullopt;
-  }
   if (gateway && contains(addresses, *gateway)) {
-    return gateway;
+    return *gateway;
   }
-  const auto own = std::ranges::find_if(addresses, [&](const netlink::IpPrefix& address) {
-    return mac_of(address.ipv4()) == link.mac;
-  });
-  if (own == addresses.end()) {
-    return fail(
-        ErrorCode::FailedPrecondition,
-        "bridge {}: has the address {} and was not made by bulkhead, which needs that name: "
-        "rename or remove it (ip link delete {})",
-        link.name, addresses.front().text(), link.name);
+  // The kernel makes up others' MAC addresses by chance, and ours have the address in them.
+  const auto made_of = address_of_mac(link.mac);
+  const auto own = std::ranges::find_if(
+      addresses, [&](const netlink::IpPrefix& address) { return address.ipv4() == made_of; });
+  if (own != addresses.end()) {
+    return *own;
   }
-  return *own;
+  const auto lost = made_of ? gateway_with(*made_of) : std::nullopt;
+  if (addresses.empty() && lost) {
+    return *lost;
+  }
+  return fail(ErrorCode::FailedPrecondition,
+              "bridge {}: {}was not made by bulkhead, which needs that name: rename or remove it "
+              "(ip link delete {})",
+              link.name,
+              addresses.empty() ? "" : "has the address " + addresses.front().text() + " and ",
+              link.name);
 }
 
 Result<std::uint32_t> build_bridge(Kernel& kernel, const Bridge& bridge) {
@@ -133,6 +138,10 @@ Result<std::uint32_t> build_bridge(Kernel& kernel, const Bridge& bridge) {
   auto added = netlink::add_address(kernel.route, link.index, bridge.gateway);
   if (!added && added.error().code() != ErrorCode::AlreadyExists) {
     return added.error();
+  }
+  const std::string forwarding = BH_TRY(os::read_file(kIpForward));
+  if (!forwarding.starts_with('1')) {
+    BH_TRY(netlink::change_link(kernel.route, link.index, {.alias = kForwardingWasOff}));
   }
   BH_TRY(os::write_setting(kIpForward, "1").context("forwarding is off and cannot be switched on"));
   // Guests have no IPv6: the bridge need not talk it to them.
@@ -152,6 +161,25 @@ Result<std::uint32_t> build_bridge(Kernel& kernel, const Bridge& bridge) {
       netlink::change_link(kernel.route, link.index,
                            {.up = true, .mtu = bridge.mtu, .mac = mac_of(bridge.gateway.ipv4())}));
   return link.index;
+}
+
+Result<std::vector<std::string>> interfaces_present(Kernel& kernel) {
+  std::vector<std::string> names;
+  for (Guest& guest : BH_TRY(guests_present(kernel.route)).guests) {
+    names.push_back(std::move(guest.interface));
+  }
+  return names;
+}
+
+Result<> remove_bridge(Kernel& kernel, const std::string& bridge) {
+  const auto link = BH_TRY(netlink::find_link(kernel.route, bridge));
+  BH_TRY(close_forwarding(kernel.netfilter, bridge));
+  BH_TRY(remove_firewall());
+  if (link && link->alias == kForwardingWasOff && !BH_TRY(others_forward(kernel.netfilter))) {
+    BH_TRY(os::write_setting(kIpForward, "0"));
+  }
+  // Last: it is what says that there is something to remove.
+  return link ? netlink::delete_link(kernel.route, link->index) : Result<>();
 }
 
 }  // namespace bulkhead::network

@@ -115,6 +115,15 @@ Result<> open_forwarding(netlink::Socket& netfilter, const std::string& bridge) 
   return {};
 }
 
+Result<bool> others_forward(netlink::Socket& netfilter) {
+  const auto chains = BH_TRY(netlink::list_chains(netfilter));
+  return std::ranges::any_of(chains, [](const netlink::Chain& chain) {
+    const bool sees_ipv4 = chain.family == NFPROTO_IPV4 || chain.family == NFPROTO_INET;
+    return sees_ipv4 && chain.table != kComment &&
+           (chain.hook == NF_INET_FORWARD || chain.hook == NF_INET_POST_ROUTING);
+  });
+}
+
 Result<> close_forwarding(netlink::Socket& netfilter, const std::string& bridge) {
   std::string text;
   for (const char* name : {kForward, kDockerUser}) {

@@ -20,6 +20,10 @@ Result<bool> forwarding_is_open(netlink::Socket& netfilter, const std::string& b
 /// exists. Warns of what else drops forwarded packets.
 Result<> open_forwarding(netlink::Socket& netfilter, const std::string& bridge);
 
+/// Whether somebody else has rules for packets that this host forwards, or translates on their way
+/// out.
+Result<bool> others_forward(netlink::Socket& netfilter);
+
 /// Takes such rules out again. None is fine.
 Result<> close_forwarding(netlink::Socket& netfilter, const std::string& bridge);
 

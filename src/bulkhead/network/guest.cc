@@ -27,6 +27,12 @@ netlink::MacAddress mac_of(std::uint32_t address) {
           static_cast<std::uint8_t>(address)};
 }
 
+std::optional<std::uint32_t> address_of_mac(const netlink::MacAddress& mac) {
+  const std::uint32_t address = (std::uint32_t{mac[2]} << 24U) | (std::uint32_t{mac[3]} << 16U) |
+                                (std::uint32_t{mac[4]} << 8U) | mac[5];
+  return mac_of(address) == mac ? std::optional(address) : std::nullopt;
+}
+
 Guest guest_of(std::uint32_t address) {
   return {.interface = fmt::format("{}{:08x}", kInterfacePrefix, address),
           .mac = mac_of(address),

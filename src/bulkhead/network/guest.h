@@ -26,4 +26,7 @@ std::optional<std::uint32_t> address_of_interface(std::string_view interface);
 /// Locally administered: neighbours' caches stay right when an address is used again.
 netlink::MacAddress mac_of(std::uint32_t address);
 
+/// The address that a MAC address is made of; nothing for one that is not made so.
+std::optional<std::uint32_t> address_of_mac(const netlink::MacAddress& mac);
+
 }  // namespace bulkhead::network

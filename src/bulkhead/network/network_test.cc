@@ -1,3 +1,4 @@
+#include <cstdint>
 #include <initializer_list>
 #include <optional>
 #include <string>
@@ -34,6 +35,20 @@ TEST(Guest, TheInterfacesNameSaysTheAddress) {
   for (const char* other : {"", "bh", "bulkhead0", "bh0a4f000", "bh0a4f00022", "bh0A4F0002",
                             "bh0a4f00g2", "bh-a4f0002", "xx0a4f0002"}) {
     EXPECT_EQ(address_of_interface(other), std::nullopt) << other;
+  }
+}
+
+TEST(Guest, AMacAddressSaysTheAddress) {
+  EXPECT_EQ(address_of_mac(mac_of(0x0a4f0001)), 0x0a4f0001U);
+  EXPECT_EQ(address_of_mac({0x02, 0x01, 0x0a, 0x4f, 0x00, 0x01}), std::nullopt);
+  EXPECT_EQ(address_of_mac({0x52, 0x54, 0x00, 0x12, 0x34, 0x56}), std::nullopt);
+}
+
+TEST(Subnet, IsKnownByItsFirstAddress) {
+  EXPECT_EQ(gateway_with(0x0a4f0001)->text(), "10.79.0.1/16");
+  EXPECT_EQ(gateway_with(0xc0a81001)->text(), "192.168.16.1/20");
+  for (const std::uint32_t other : {0x0a4f0002U, 0x0a4e0001U, 0xc0a80101U, 0U}) {
+    EXPECT_EQ(gateway_with(other), std::nullopt);
   }
 }
 

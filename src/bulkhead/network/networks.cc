@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -52,6 +53,7 @@ CREATE TABLE leases (
 
 constexpr std::string_view kDefaultBridge = "bulkhead0";
 constexpr std::uint32_t kLargestMtu = 1500;
+constexpr std::size_t kShortId = 12;
 
 struct Network {
   std::string name;
@@ -154,6 +156,10 @@ struct Networks::State {
     return std::pair(network, *index);
   }
 
+  static std::optional<netlink::IpPrefix> gateway_if(const std::optional<Network>& network) {
+    return network ? std::optional(network->gateway()) : std::nullopt;
+  }
+
   /// The network as it is to be. The bridge that is there, made for whatever run directory,
   /// decides; else what is written down, if there are leases of it; else a free subnet.
   Result<Network> settle(std::string_view name) {
@@ -162,14 +168,13 @@ struct Networks::State {
     const auto link = BH_TRY(netlink::find_link(kernel->route, bridge));
     std::optional<netlink::IpPrefix> gateway;
     if (link) {
-      gateway = BH_TRY(
-          gateway_of(*kernel, *link, known ? std::optional(known->gateway()) : std::nullopt));
+      gateway = BH_TRY(gateway_of(*kernel, *link, gateway_if(known)));
     }
     if (known && gateway == known->gateway()) {
       return *known;
     }
     // Without a bridge and without containers nothing ties us to what was chosen once.
-    if (known && !gateway && (link || !BH_TRY(leased(name)).empty())) {
+    if (known && !gateway && !BH_TRY(leased(name)).empty()) {
       return *known;
     }
     Network network{.name = std::string(name), .bridge = bridge, .subnet = {}};
@@ -306,6 +311,21 @@ struct Networks::State {
 
   Result<Attachment> attach(std::string_view name, const std::string& owner) {
     BH_TRY(connect());
+    auto attachment = attach_once(name, owner);
+    // Another process may have removed the network when it was found whole and not used yet.
+    if (!attachment && BH_TRY(was_removed(name))) {
+      return attach_once(name, owner);
+    }
+    return attachment;
+  }
+
+  Result<bool> was_removed(std::string_view name) {
+    const auto network = BH_TRY(find(name));
+    return network ? !BH_TRY(find_whole_bridge(*kernel, network->plan())).has_value()
+                   : name == kDefaultNetwork;
+  }
+
+  Result<Attachment> attach_once(std::string_view name, const std::string& owner) {
     const auto [network, bridge] = BH_TRY(prepare(name));
     BH_TRY(give_back_stale(owner));
     auto claimed = BH_TRY(claim(network));
@@ -327,6 +347,57 @@ struct Networks::State {
                       .gateway = network.gateway().address_text(),
                       .mtu = network.mtu};
   }
+
+  Result<std::vector<Lease>> leases(std::string_view network) {
+    auto select = BH_TRY(
+        database.prepare("SELECT owner, address FROM leases WHERE network = ? ORDER BY address"));
+    select.bind(1, network);
+    std::vector<Lease> list;
+    while (BH_TRY(select.step())) {
+      const auto address = static_cast<std::uint32_t>(select.integer(1));
+      list.push_back({.owner = select.text(0),
+                      .address = netlink::IpPrefix::from_ipv4(address, 32).address_text()});
+    }
+    return list;
+  }
+
+  /// Errors: FailedPrecondition when a container is in it, of whatever run directory.
+  Result<> check_unused(std::string_view name) {
+    std::string users;
+    for (const Lease& lease : BH_TRY(leases(name))) {
+      users += (users.empty() ? "" : ", ") + lease.owner.substr(0, kShortId);
+    }
+    if (!users.empty()) {
+      return fail(ErrorCode::FailedPrecondition, "in use by container {}: stop it first", users);
+    }
+    if (const auto interfaces = BH_TRY(interfaces_present(*kernel)); !interfaces.empty()) {
+      return fail(ErrorCode::FailedPrecondition,
+                  "in use by {}, a container of another run directory: stop it first",
+                  interfaces.front());
+    }
+    return {};
+  }
+
+  Result<> remove(std::string_view name) {
+    BH_TRY(connect());
+    const auto lock = BH_TRY(lock_network_namespace());
+    const auto known = BH_TRY(find(name));
+    const std::string bridge = known ? known->bridge : std::string(kDefaultBridge);
+    // Another run directory may have made the default network.
+    const auto link = known || name == kDefaultNetwork
+                          ? BH_TRY(netlink::find_link(kernel->route, bridge))
+                          : std::nullopt;
+    if (!known && !link) {
+      return fail(ErrorCode::NotFound, "not there");
+    }
+    if (link) {
+      std::ignore = BH_TRY(gateway_of(*kernel, *link, gateway_if(known)));
+    }
+    BH_TRY(check_unused(name));
+    BH_TRY(remove_bridge(*kernel, bridge));
+    auto forget = BH_TRY(database.prepare("DELETE FROM networks WHERE name = ?"));
+    return forget.bind(1, name).run();
+  }
 };
 
 Networks::Networks(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -340,6 +411,12 @@ Result<Networks> Networks::open(const std::string& run_directory) {
   // What a reboot forgets need not survive a power cut.
   db::Database database = BH_TRY(db::Database::open(run_directory + "/network.db", kSchema,
                                                     {.durability = db::Durability::Normal}));
+  return Networks(std::make_unique<State>(std::move(database), std::nullopt));
+}
+
+Result<Networks> Networks::open_existing(const std::string& run_directory) {
+  db::Database database =
+      BH_TRY(db::Database::open_existing(run_directory + "/network.db", kSchema.size()));
   return Networks(std::make_unique<State>(std::move(database), std::nullopt));
 }
 
@@ -382,12 +459,28 @@ Result<> Networks::reap(const std::function<bool(const std::string& owner)>& is_
   return first_failure;
 }
 
+Result<std::vector<Lease>> Networks::leases(std::string_view network) {
+  return state_->leases(network);
+}
+
+Result<> Networks::remove(std::string_view network) {
+  auto removed = state_->remove(network);
+  if (!removed && removed.error().code() == ErrorCode::PermissionDenied) {
+    return fail(ErrorCode::PermissionDenied, "network {}: {}; it takes root: use sudo",
+                quote(network), removed.error().message());
+  }
+  return std::move(removed).context("network " + quote(network));
+}
+
 Result<std::vector<NetworkInfo>> Networks::list() {
   std::vector<NetworkInfo> list;
+  BH_TRY(state_->connect());
   for (const Network& network : BH_TRY(state_->all())) {
     const auto leased = BH_TRY(state_->leased(network.name));
+    const auto link = BH_TRY(netlink::find_link(state_->kernel->route, network.bridge));
     list.push_back({.name = network.name,
                     .bridge = network.bridge,
+                    .has_bridge = link && link->kind == "bridge",
                     .subnet = network.subnet.text(),
                     .gateway = network.gateway().address_text(),
                     .mtu = network.mtu,

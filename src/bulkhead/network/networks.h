@@ -30,11 +30,18 @@ struct Attachment {
   std::uint32_t mtu = 0;
 };
 
+/// An address in use.
+struct Lease {
+  std::string owner;
+  std::string address;
+};
+
 struct NetworkInfo {
   std::string name;
   std::string bridge;
-  std::string subnet;   ///< "10.79.0.0/16"
-  std::string gateway;  ///< "10.79.0.1"
+  bool has_bridge = false;  ///< somebody may have taken it away
+  std::string subnet;       ///< "10.79.0.0/16"
+  std::string gateway;      ///< "10.79.0.1"
   std::uint32_t mtu = 0;
   std::uint64_t leases = 0;
 };
@@ -51,6 +58,9 @@ class Networks {
  public:
   /// Makes the database if absent; touches no interface yet.
   static Result<Networks> open(const std::string& run_directory);
+
+  /// For looking: makes nothing. Errors: NotFound before the first container since the boot.
+  static Result<Networks> open_existing(const std::string& run_directory);
 
   Networks(Networks&&) noexcept;
   Networks& operator=(Networks&&) noexcept;
@@ -74,6 +84,14 @@ class Networks {
 
   /// Networks that are in use or were since the last boot.
   Result<std::vector<NetworkInfo>> list();
+
+  /// In the order of their addresses.
+  Result<std::vector<Lease>> leases(std::string_view network);
+
+  /// Removes bridge, firewall tables and settings; the next attach() makes them again.
+  /// Errors: NotFound; FailedPrecondition, naming who uses it, or when its bridge is a link of
+  /// somebody else; PermissionDenied.
+  Result<> remove(std::string_view network);
 
  private:
   struct State;

@@ -45,6 +45,15 @@ netlink::IpPrefix subnet_of(const netlink::IpPrefix& gateway) {
   return netlink::IpPrefix::from_ipv4(gateway.ipv4() - 1, gateway.length());
 }
 
+std::optional<netlink::IpPrefix> gateway_with(std::uint32_t address) {
+  for (const netlink::IpPrefix& candidate : candidates()) {
+    if (candidate.ipv4() + 1 == address) {
+      return netlink::IpPrefix::from_ipv4(address, candidate.length());
+    }
+  }
+  return std::nullopt;
+}
+
 std::optional<SubnetChoice> choose_subnet(const std::vector<netlink::IpPrefix>& addresses,
                                           const std::vector<netlink::IpPrefix>& routes) {
   std::optional<SubnetChoice> last_resort;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <vector>
 
@@ -11,6 +12,10 @@ namespace bulkhead::network {
 
 /// The network of which `gateway` is the first address.
 netlink::IpPrefix subnet_of(const netlink::IpPrefix& gateway);
+
+/// The address, with the prefix length, of the candidate network whose first address it is; nothing
+/// for other addresses.
+std::optional<netlink::IpPrefix> gateway_with(std::uint32_t address);
 
 struct SubnetChoice {
   netlink::IpPrefix subnet;
