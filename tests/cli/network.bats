@@ -90,6 +90,49 @@ lo-works" ]
   [[ "$output" == *nowhere* ]]
 }
 
+@test "networks are listed, inspected and removed" {
+  run bulkhead network rm nowhere
+  [ "$status" -eq 1 ]
+  [[ $output == *nowhere*"not there"* ]]
+  sysctl -qw net.ipv4.ip_forward=0
+  bulkhead network prune
+  before=$(ip -o link; nft list ruleset; sysctl net.ipv4.ip_forward)
+  [ "$(bulkhead network list --format json)" = "[]" ]
+  bulkhead run -d --name box "$BUSYBOX" sleep 1000
+  [ "$(bulkhead network ls -q)" = bulkhead ]
+  bulkhead network list | grep -q "^bulkhead  *bulkhead0  *10\..*/16 .* 1$"
+  [ "$(bulkhead network list --format json | jq -r '.[0] | "\(.bridge) \(.bridge_present) \(.containers)"')" = "bulkhead0 true 1" ]
+  [ "$(bulkhead network inspect bulkhead | jq -r '.[0].containers[0] | "\(.name) \(.address)"')" = "box $(field box .network.address)" ]
+  # In use: it says by whom, and takes nothing.
+  run bulkhead network rm bulkhead
+  [ "$status" -eq 1 ]
+  [[ $output == *"$(bulkhead list -q)"* ]]
+  [ -z "$(bulkhead network prune)" ]
+  bulkhead exec box ping -c 1 -W 5 "$(field box .network.gateway)"
+  bulkhead stop -t 0 box
+  [ "$(bulkhead network rm bulkhead)" = bulkhead ]
+  [ "$(ip -o link; nft list ruleset; sysctl net.ipv4.ip_forward)" = "$before" ]
+  # The next start makes it again.
+  bulkhead start box
+  bulkhead exec box ping -c 1 -W 5 "$(field box .network.gateway)"
+  bulkhead rm -f box
+  [ "$(bulkhead network prune)" = bulkhead ]
+  ! ip link show bulkhead0
+}
+
+@test "a stranger's bridge of that name is left alone" {
+  bulkhead network prune
+  ip link add bulkhead0 type bridge
+  run bulkhead run --rm "$BUSYBOX" true
+  [ "$status" -eq 125 ]
+  [[ $output == *"bulkhead0"*"not made by bulkhead"*"ip link delete bulkhead0"* ]]
+  run bulkhead network rm bulkhead
+  [ "$status" -eq 1 ]
+  ip link show bulkhead0
+  ip link delete bulkhead0
+  bulkhead run --rm "$BUSYBOX" true
+}
+
 @test "addresses and interfaces are given back" {
   before=$(ip -o link | wc -l)
   for i in 1 2 3; do

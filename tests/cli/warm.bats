@@ -82,6 +82,10 @@ no_maker_works() { [ -z "$(template_makers)" ]; }
   run bulkhead system template rm "$TEMPLATE"
   [ "$status" -eq 1 ]
   [[ $output == *"$TEMPLATE: there is none"* ]]
+  # With nothing named nothing is what was not meant.
+  run bulkhead system template rm
+  [ "$status" -eq 125 ]
+  [[ $output == *"--all is required"*"bulkhead system template rm --help"* ]]
 }
 
 @test "clones differ in all that must differ" {

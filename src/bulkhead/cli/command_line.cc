@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -14,9 +15,11 @@
 #include <fmt/format.h>
 
 #include "bulkhead/base/result.h"
+#include "bulkhead/cli/candidates.h"
 #include "bulkhead/cli/commands.h"
 #include "bulkhead/cli/mounts.h"
 #include "bulkhead/config/paths.h"
+#include "bulkhead/program/complete.h"
 
 namespace bulkhead::cli {
 namespace {
@@ -25,18 +28,9 @@ constexpr int kRuntimeFailure = 125;
 
 using Action = std::move_only_function<Result<int>(const config::Paths&)>;
 
-class UsageFormatter : public CLI::Formatter {
- public:
-  explicit UsageFormatter(std::string arguments) : arguments_(std::move(arguments)) {}
-
-  std::string make_usage(const CLI::App* app, std::string name) const override {
-    return fmt::format("Usage: bulkhead {} [OPTIONS] {}\n",
-                       app->get_name().empty() ? name : app->get_name(), arguments_);
-  }
-
- private:
-  std::string arguments_;
-};
+/// What a command does that is a program of its own.
+using RunProgram = Result<int> (*)(const config::Paths& paths,
+                                   const std::vector<std::string>& arguments);
 
 /// Adds commands to the tree; the one that was given on the command line leaves its action here.
 class Tree {
@@ -59,9 +53,20 @@ class Tree {
 
   CLI::App& app() { return app_; }
 
-  /// What stands behind [OPTIONS] in the usage line of a command that takes the rest as it is.
-  void name_arguments(CLI::App& sub, const std::string& arguments) {
-    sub.formatter(std::make_shared<UsageFormatter>(arguments));
+  /// The program behind a command, and the words that go before those of the user.
+  struct Program {
+    RunProgram run = nullptr;
+    std::vector<std::string> words;
+  };
+
+  void set_program(const std::string& name, Program program) {
+    programs_.emplace(name, std::move(program));
+  }
+
+  /// Nothing for a command of this tree.
+  [[nodiscard]] const Program* program(const std::string& name) const {
+    const auto found = programs_.find(name);
+    return found != programs_.end() ? &found->second : nullptr;
   }
 
   Command take() && { return std::move(selected_); }
@@ -69,14 +74,17 @@ class Tree {
  private:
   CLI::App& app_;
   Command selected_;
+  std::map<std::string, Program> programs_;
 };
 
-const std::map<std::string, OutputFormat> kFormats = {{"table", OutputFormat::Table},
-                                                      {"json", OutputFormat::Json}};
-
 void add_format(CLI::App& sub, OutputFormat& format) {
-  sub.add_option("--format", format, "table or json")
-      ->transform(CLI::CheckedTransformer(kFormats, CLI::ignore_case))
+  sub.add_option_function<std::string>(
+         "--format",
+         [&format](const std::string& text) {
+           format = text == "json" ? OutputFormat::Json : OutputFormat::Table;
+         },
+         "table or json")
+      ->transform(CLI::IsMember({"table", "json"}, CLI::ignore_case))
       ->type_name("FORMAT");
 }
 
@@ -102,7 +110,8 @@ void add_process_options(CLI::App& sub, ProcessOptions& process) {
 }
 
 void add_machine_options(CLI::App& sub, MachineOptions& machine) {
-  sub.add_option("--network", machine.network, "bulkhead (the default bridge) or none");
+  sub.add_option("--network", machine.network, "bulkhead (the default bridge) or none")
+      ->type_name("NETWORK");
   sub.add_option("-m,--memory", machine.memory, "Memory of the virtual machine")
       ->type_name("SIZE")
       ->capture_default_str();
@@ -175,7 +184,7 @@ void add_run(Tree& tree) {
                                kRuntimeFailure);
   add_create_options(*sub, options->create);
   sub->add_flag("-d,--detach", options->detach, "Run in the background and print the id");
-  tree.name_arguments(*sub, "IMAGE [ARG…]");
+  program::name_arguments(*sub, "bulkhead", "IMAGE [ARG…]");
   sub->footer(
       "Examples:\n"
       "  bulkhead run --rm -it debian bash\n"
@@ -190,7 +199,7 @@ void add_create(Tree& tree) {
   CLI::App* sub = tree.command(tree.app(), "create", "Make a container without starting it",
                                options, create, kRuntimeFailure);
   add_create_options(*sub, *options);
-  tree.name_arguments(*sub, "IMAGE [ARG…]");
+  program::name_arguments(*sub, "bulkhead", "IMAGE [ARG…]");
   sub->footer("Example:\n  bulkhead create --name web nginx && bulkhead start web");
   sub->parse_complete_callback([sub, options] { take_image(*sub, *options); });
 }
@@ -202,7 +211,7 @@ void add_exec(Tree& tree) {
   add_process_options(*sub, options->process);
   sub->add_flag("-d,--detach", options->detach, "Do not wait for the command");
   rest_is_command(*sub);
-  tree.name_arguments(*sub, "CONTAINER COMMAND [ARG…]");
+  program::name_arguments(*sub, "bulkhead", "CONTAINER COMMAND [ARG…]");
   sub->footer("Examples:\n  bulkhead exec -it web sh\n  bulkhead exec -u nobody web id");
   sub->parse_complete_callback([sub, options] {
     std::vector<std::string> rest = sub->remaining();
@@ -260,6 +269,7 @@ void add_life_cycle(Tree& tree) {
   CLI::App* kill_command =
       add_on_containers(tree, "kill", "Send a signal to containers", kill_options, kill);
   kill_command->add_option("-s,--signal", kill_options->signal, "Name or number")
+      ->type_name("SIGNAL")
       ->capture_default_str();
   kill_command->footer("Example:\n  bulkhead kill -s HUP web");
 
@@ -295,9 +305,9 @@ void add_logs(Tree& tree) {
 
 /// A command that is a program of its own, with its own help: everything goes to it. `words` come
 /// before what the user gave.
-template <class Run>
-void add_program(Tree& tree, const std::string& name, const std::string& description, Run run,
-                 const std::vector<std::string>& words = {}) {
+void add_program(Tree& tree, const std::string& name, const std::string& description,
+                 RunProgram run, const std::vector<std::string>& words = {}) {
+  tree.set_program(name, {.run = run, .words = words});
   auto arguments = std::make_shared<std::vector<std::string>>();
   CLI::App* sub = tree.command(tree.app(), name, description, arguments, run);
   sub->set_help_flag();
@@ -341,8 +351,87 @@ void add_system(Tree& tree) {
   auto remove_options = std::make_shared<TemplateRemoveOptions>();
   CLI::App* remove = tree.command(*templates, "rm", "Remove templates; containers are not touched",
                                   remove_options, template_remove);
+  remove->footer(
+      "Examples:\n"
+      "  bulkhead system template rm 1f0c6a2b9d3e4587\n"
+      "  bulkhead system template rm --all");
   remove->add_option("TEMPLATE", remove_options->templates, "Ids, as template list shows them");
   remove->add_flag("-a,--all", remove_options->all, "All of them");
+  remove->parse_complete_callback([remove_options] {
+    if (remove_options->templates.empty() && !remove_options->all) {
+      throw CLI::RequiredError("TEMPLATE (as `bulkhead system template list` shows it) or --all");
+    }
+  });
+}
+
+void add_network(Tree& tree) {
+  CLI::App* network =
+      tree.app().add_subcommand("network", "Show and remove the networks of containers");
+  network->require_subcommand(1);
+  network->footer(
+      "The network \"bulkhead\", a bridge with NAT, is made when a container first needs it.");
+
+  auto list_options = std::make_shared<NetworkListOptions>();
+  CLI::App* list =
+      tree.command(*network, "list", "List networks", list_options, network_list)->alias("ls");
+  list->add_flag("-q,--quiet", list_options->quiet, "Names only");
+  add_format(*list, list_options->format);
+  list->footer("Examples:\n  bulkhead network list\n  bulkhead network list --format json");
+
+  auto inspected = std::make_shared<std::vector<std::string>>();
+  CLI::App* inspect =
+      tree.command(*network, "inspect", "Show networks, and who has which address, as json",
+                   inspected, network_inspect);
+  inspect->add_option("NETWORK", *inspected, "Names")->required();
+  inspect->footer("Example:\n  bulkhead network inspect bulkhead");
+
+  auto removed = std::make_shared<std::vector<std::string>>();
+  CLI::App* remove = tree.command(
+      *network, "rm", "Remove networks that no container uses: bridge, firewall tables, settings",
+      removed, network_remove);
+  remove->alias("remove");
+  remove->add_option("NETWORK", *removed, "Names")->required();
+  remove->footer(
+      "The next container that starts makes its network again.\n\n"
+      "Example:\n  bulkhead network rm bulkhead");
+
+  tree.command(*network, "prune", "Remove all networks that no container uses",
+               std::make_shared<std::monostate>(),
+               [](const config::Paths& paths, std::monostate) { return network_prune(paths); });
+}
+
+void add_completion(Tree& tree) {
+  auto shell = std::make_shared<std::string>();
+  CLI::App* sub =
+      tree.command(tree.app(), "completion", "Print the script that completes words in a shell",
+                   shell, completion);
+  sub->add_option("SHELL", *shell, "bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  sub->footer(
+      "Examples:\n"
+      "  source <(bulkhead completion bash)                   in this shell\n"
+      "  bulkhead completion bash >/etc/bash_completion.d/bulkhead\n"
+      "  bulkhead completion zsh >/usr/local/share/zsh/site-functions/_bulkhead\n"
+      "  bulkhead completion fish >~/.config/fish/completions/bulkhead.fish");
+}
+
+/// Answers a shell. What goes wrong is no candidate, and never a message.
+void complete(const Tree& tree, const CLI::App& app, const std::vector<std::string>& words) {
+  program::be_silent();
+  const auto paths = config::Paths::from_environment();
+  if (!paths) {
+    return;
+  }
+  if (const Tree::Program* program = words.size() > 1 ? tree.program(words.front()) : nullptr) {
+    std::vector<std::string> arguments = {std::string(program::kCompleteCommand), "--"};
+    arguments.insert(arguments.end(), program->words.begin(), program->words.end());
+    arguments.insert(arguments.end(), words.begin() + 1, words.end());
+    std::ignore = program->run(*paths, arguments);
+    return;
+  }
+  const auto values = [&](const program::Wanted& wanted) { return candidates(*paths, wanted); };
+  std::ignore = program::print_completion(program::complete(app, words, values));
 }
 
 }  // namespace
@@ -370,7 +459,13 @@ std::variant<Command, int> parse_command_line(int argc, char** argv) {
   add_program(tree, "registry", "Log in to registries, and look at and delete what they hold",
               image, {"registry"});
   add_program(tree, "disk", "Make and read ext4 images, without mounting them", disk);
+  add_network(tree);
   add_system(tree);
+  add_completion(tree);
+  if (const auto words = program::words_to_complete(argc, argv); !words.empty()) {
+    complete(tree, app, words);
+    return 0;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp& call) {
@@ -378,11 +473,12 @@ std::variant<Command, int> parse_command_line(int argc, char** argv) {
   } catch (const CLI::CallForVersion& call) {
     return app.exit(call);
   } catch (const CLI::ParseError& error) {
-    const auto used = app.get_subcommands();
-    const std::string command = used.empty() ? "" : " " + used.front()->get_name();
+    std::string command;
+    for (auto used = app.get_subcommands(); !used.empty(); used = used.front()->get_subcommands()) {
+      command += " " + used.front()->get_name();
+    }
     fmt::print(stderr, "bulkhead: {}; see bulkhead{} --help\n", error.what(), command);
-    const bool runs = command == " run" || command == " exec" || command == " create";
-    return runs ? kRuntimeFailure : 1;
+    return kRuntimeFailure;
   }
   return std::move(tree).take();
 }

@@ -145,6 +145,21 @@ struct TemplateRemoveOptions {
 
 Result<int> template_remove(const config::Paths& paths, const TemplateRemoveOptions& options);
 
+struct NetworkListOptions {
+  bool quiet = false;
+  OutputFormat format = OutputFormat::Table;
+};
+
+Result<int> network_list(const config::Paths& paths, const NetworkListOptions& options);
+Result<int> network_inspect(const config::Paths& paths, const std::vector<std::string>& names);
+Result<int> network_remove(const config::Paths& paths, const std::vector<std::string>& names);
+
+/// Removes networks that no container uses, and prints their names.
+Result<int> network_prune(const config::Paths& paths);
+
+/// Prints the script for "bash", "zsh" or "fish".
+Result<int> completion(const config::Paths& paths, const std::string& shell);
+
 /// What images, containers and templates take on disk.
 Result<int> system_df(const config::Paths& paths, OutputFormat format);
 

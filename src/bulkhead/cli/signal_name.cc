@@ -5,6 +5,7 @@
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
@@ -51,6 +52,16 @@ Result<int> parse_signal(std::string_view text) {
     return kLastSignal;
   }
   return fail(ErrorCode::Invalid, "signal {}: unknown", quote(text));
+}
+
+std::vector<std::string> signal_names() {
+  std::vector<std::string> names;
+  for (int signal = 1; signal < kFirstRealTime; ++signal) {
+    if (const char* abbreviation = ::sigabbrev_np(signal)) {
+      names.emplace_back(abbreviation);
+    }
+  }
+  return names;
 }
 
 }  // namespace bulkhead::cli

@@ -81,8 +81,10 @@ Result<int> template_list(const config::Paths& paths, OutputFormat format) {
 
 Result<int> template_remove(const config::Paths& paths, const TemplateRemoveOptions& options) {
   const runtime::Templates templates(paths);
-  std::vector<std::string> keys = options.templates;
-  if (options.all) {
+  std::vector<std::string> keys;
+  if (!options.all) {
+    keys = options.templates;
+  } else {
     for (const runtime::TemplateRecord& one : BH_TRY(templates.list())) {
       keys.push_back(one.key);
     }

@@ -1,14 +1,17 @@
 #include "bulkhead/disk_cli/command_line.h"
 
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
 #include "bulkhead/base/result.h"
 #include "bulkhead/disk_cli/commands.h"
+#include "bulkhead/program/complete.h"
 #include "bulkhead/program/parse.h"
 
 // CLI11 is in this file alone; it throws, and is slow to compile.
@@ -58,6 +61,12 @@ class CommandLine {
     return std::move(command_);
   }
 
+  /// All that a shell can complete here are commands, options and its own files.
+  [[nodiscard]] program::Completion complete(std::span<const std::string> words) const {
+    return program::complete(
+        app_, words, [](const program::Wanted&) { return std::vector<program::Candidate>(); });
+  }
+
  private:
   void add_create() {
     CLI::App* command =
@@ -69,6 +78,7 @@ class CommandLine {
     command->add_option("--size", create.size,
                         "such as 10g; without it as small as the content allows");
     command->add_option("--from", create.from, "tar in any compression; - is standard input")
+        ->type_name("FILE")
         ->excludes(directory);
     command->add_option("--label", create.label, "at most 16 bytes");
     command->add_option("--uuid", create.uuid,
@@ -109,6 +119,7 @@ class CommandLine {
     CLI::App* command =
         add_reading("export", "Write an image, or a part of it, as tar with all attributes", false);
     command->add_option("-o,--output", options_->to, "file; - is standard output")
+        ->type_name("FILE")
         ->default_val("-");
     set_command(command, [](const Options& options) {
       return export_tar(options.disk, options.path, options.to);
@@ -148,6 +159,11 @@ class CommandLine {
 Result<std::variant<Command, Help>> parse_command_line(int argc, const char* const* argv) {
   CommandLine command_line;
   return command_line.parse(argc, argv);
+}
+
+Result<> print_candidates(std::span<const std::string> words) {
+  const CommandLine command_line;
+  return program::print_completion(command_line.complete(words));
 }
 
 }  // namespace bulkhead::disk_cli

@@ -1,6 +1,7 @@
 #include "bulkhead/image_cli/command_line.h"
 
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <variant>
@@ -9,8 +10,10 @@
 #include <CLI/CLI.hpp>
 
 #include "bulkhead/base/result.h"
+#include "bulkhead/image_cli/candidates.h"
 #include "bulkhead/image_cli/commands.h"
 #include "bulkhead/images/verify.h"
+#include "bulkhead/program/complete.h"
 #include "bulkhead/program/parse.h"
 #include "bulkhead/store/store.h"
 
@@ -62,6 +65,10 @@ class CommandLine {
       return *std::move(help);
     }
     return std::move(command_);
+  }
+
+  [[nodiscard]] program::Completion complete(std::span<const std::string> words) const {
+    return program::complete(app_, words, candidates);
   }
 
  private:
@@ -117,6 +124,7 @@ class CommandLine {
     CLI::App* command =
         app_.add_subcommand("load", "Load images from an OCI or docker archive or layout");
     command->add_option("-i,--input", options_->path, "archive or directory; - is standard input")
+        ->type_name("FILE")
         ->default_val("-");
     add_progress(command);
     add_platforms(command);
@@ -135,6 +143,7 @@ class CommandLine {
     CLI::App* command = app_.add_subcommand("save", "Write images to an archive or a directory");
     command->add_option("IMAGE", options_->images, "name or id")->required();
     command->add_option("-o,--output", options_->path, "file or directory; - is standard output")
+        ->type_name("FILE")
         ->default_val("-");
     command
         ->add_option("--format", options_->save_format,
@@ -210,7 +219,7 @@ class CommandLine {
       return tag(store, options.name, options.images);
     });
     CLI::App* untag_command = app_.add_subcommand("untag", "Take a name away from an image");
-    untag_command->add_option("NAME", options_->images, "names; the last stays")->required();
+    untag_command->add_option("IMAGE", options_->images, "names; the last stays")->required();
     untag_command->footer(
         "Example:\n"
         "  bulkhead image untag quay.io/me/debian:12");
@@ -279,6 +288,7 @@ class CommandLine {
   /// One word each time it is given: what follows is the image.
   void add_platform(CLI::App* command, const std::string& description) {
     command->add_option("--platform", options_->platform.platforms, description)
+        ->type_name("PLATFORM")
         ->allow_extra_args(false);
   }
 
@@ -313,6 +323,11 @@ class CommandLine {
 Result<std::variant<Command, Help>> parse_command_line(int argc, const char* const* argv) {
   CommandLine command_line;
   return command_line.parse(argc, argv);
+}
+
+Result<> print_candidates(std::span<const std::string> words) {
+  const CommandLine command_line;
+  return program::print_completion(command_line.complete(words));
 }
 
 }  // namespace bulkhead::image_cli

@@ -1,4 +1,6 @@
+#include <string>
 #include <variant>
+#include <vector>
 
 #include <malloc.h>
 
@@ -6,6 +8,7 @@
 #include "bulkhead/config/paths.h"
 #include "bulkhead/image_cli/command_line.h"
 #include "bulkhead/image_cli/registry_command_line.h"
+#include "bulkhead/program/complete.h"
 #include "bulkhead/program/run.h"
 #include "bulkhead/store/store.h"
 
@@ -16,7 +19,16 @@ namespace {
 
 using namespace bulkhead;  // NOLINT(google-build-using-namespace): this file is the program
 
+Result<> complete(const std::vector<std::string>& words) {
+  program::be_silent();
+  return image_cli::is_registry_command(words.front()) ? image_cli::print_registry_candidates(words)
+                                                       : image_cli::print_candidates(words);
+}
+
 Result<> body(int argc, char** argv) {
+  if (const auto words = program::words_to_complete(argc, argv); !words.empty()) {
+    return complete(words);
+  }
   if (argc > 1 && image_cli::is_registry_command(argv[1])) {
     auto command = BH_TRY(image_cli::parse_registry_command_line(argc, argv));
     if (const auto* help = std::get_if<image_cli::Help>(&command)) {

@@ -1,6 +1,7 @@
 #include "bulkhead/image_cli/registry_command_line.h"
 
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -11,8 +12,10 @@
 #include <fmt/format.h>
 
 #include "bulkhead/base/result.h"
+#include "bulkhead/image_cli/candidates.h"
 #include "bulkhead/image_cli/command_line.h"
 #include "bulkhead/image_cli/commands.h"
+#include "bulkhead/program/complete.h"
 #include "bulkhead/program/parse.h"
 
 namespace bulkhead::image_cli {
@@ -54,6 +57,10 @@ class RegistryCommandLine {
       return *std::move(help);
     }
     return std::move(command_);
+  }
+
+  [[nodiscard]] program::Completion complete(std::span<const std::string> words) const {
+    return program::complete(app_, words, candidates);
   }
 
  private:
@@ -187,6 +194,11 @@ Result<std::variant<RegistryCommand, Help>> parse_registry_command_line(int argc
                                                                         const char* const* argv) {
   RegistryCommandLine command_line;
   return command_line.parse(argc, argv);
+}
+
+Result<> print_registry_candidates(std::span<const std::string> words) {
+  const RegistryCommandLine command_line;
+  return program::print_completion(command_line.complete(words));
 }
 
 }  // namespace bulkhead::image_cli

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <functional>
+#include <span>
+#include <string>
 #include <string_view>
 #include <variant>
 
@@ -18,5 +20,8 @@ bool is_registry_command(std::string_view word);
 /// Errors: Invalid, with a message for people.
 Result<std::variant<RegistryCommand, Help>> parse_registry_command_line(int argc,
                                                                         const char* const* argv);
+
+/// What the last word of a command line may become. Errors: Io.
+Result<> print_registry_candidates(std::span<const std::string> words);
 
 }  // namespace bulkhead::image_cli
