@@ -195,6 +195,29 @@ no_maker_works() { [ -z "$(template_makers)" ]; }
   starts_warm
 }
 
+@test "the budget of templates is a setting" {
+  printf '[templates]\nbudget = 0\n' >"$WORK/config.toml"
+  export BULKHEAD_CONFIG=$WORK/config.toml
+  bulkhead system template rm --all
+  run bulkhead system warm
+  [ "$status" -eq 1 ]
+  [[ $output == *"$WORK/config.toml: templates.budget is 0"* ]]
+  starts_cold
+  wait_until 20 no_maker_works
+  [ "$(bulkhead system template list --format json | jq length)" = 0 ]
+  printf '[templates]\nbudget = "1MiB"\n' >"$WORK/config.toml"
+  bulkhead system warm
+  [ "$(bulkhead system template list --format json | jq length)" = 0 ]  # it does not fit
+  [ "$(bulkhead system info --format json | jq .settings.template_budget)" = 1048576 ]
+  printf '[templates]\nbudget = "much"\n' >"$WORK/config.toml"
+  run bulkhead system warm
+  [ "$status" -eq 1 ]
+  [[ $output == *"$WORK/config.toml: line 2: templates.budget"* ]]
+  bulkhead system info | grep -q "line 2: templates.budget"
+  unset BULKHEAD_CONFIG
+  bulkhead system warm
+}
+
 @test "kill -9 of a maker leaves nothing that lasts" {
   bulkhead system template rm --all
   local killed=0

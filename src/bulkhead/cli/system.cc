@@ -15,6 +15,7 @@
 #include "bulkhead/cli/commands.h"
 #include "bulkhead/cli/containers.h"
 #include "bulkhead/config/paths.h"
+#include "bulkhead/config/settings.h"
 #include "bulkhead/json/value.h"
 #include "bulkhead/json/write.h"
 #include "bulkhead/network/networks.h"
@@ -83,6 +84,18 @@ json::Value kernel_info(const config::Paths& paths) {
   json::Value info;
   info.set("path", paths.kernel());
   info.set("version", kernel_version(paths.kernel()));
+  return info;
+}
+
+json::Value settings_info() {
+  json::Value info;
+  info.set("file", config::Settings::path());
+  const auto settings = config::Settings::load();
+  if (settings) {
+    info.set("template_budget", settings->template_budget_bytes);
+  } else {
+    info.set("error", settings.error().message());
+  }
   return info;
 }
 
@@ -245,6 +258,7 @@ Result<int> system_info(const config::Paths& paths, OutputFormat format) {
   info.set("accelerator", accelerator_info(paths));
   info.set("qemu", qemu_info(paths));
   info.set("kernel", kernel_info(paths));
+  info.set("settings", settings_info());
   info.set("directories", directory_info(paths));
   info.set("networks", BH_TRY(network_info(paths)));
   if (format == OutputFormat::Json) {

@@ -8,12 +8,14 @@
 #include <fmt/format.h>
 
 #include "bulkhead/base/clock.h"
+#include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/table.h"
 #include "bulkhead/base/text.h"
 #include "bulkhead/cli/commands.h"
 #include "bulkhead/cli/create.h"
 #include "bulkhead/config/paths.h"
+#include "bulkhead/config/settings.h"
 #include "bulkhead/json/value.h"
 #include "bulkhead/json/write.h"
 #include "bulkhead/os/namespaces.h"
@@ -61,14 +63,22 @@ std::string to_table(const std::vector<runtime::TemplateRecord>& templates) {
 Result<int> system_warm(const config::Paths& paths, const MachineOptions& options) {
   runtime::ContainerOptions machine = BH_TRY(machine_options(options));
   BH_TRY(machine.settle());
+  const auto settings = BH_TRY(config::Settings::load());
+  if (settings.template_budget_bytes == 0) {
+    return fail(ErrorCode::FailedPrecondition,
+                "{}: templates.budget is 0, so that none are made: raise it, or take it out",
+                config::Settings::path());
+  }
   // The TAP of a machine that nobody shall reach.
   BH_TRY(os::unshare_namespaces(CLONE_NEWNET).context("network namespace"));
   const auto outcome =
-      BH_TRY(runtime::make_template(paths, {.vcpus = machine.vcpus,
-                                            .memory_bytes = machine.machine_memory_bytes(),
-                                            .base_bytes = store::kRootFileUnit,
-                                            .scratch_bytes = machine.scratch_bytes,
-                                            .has_network = machine.network != "none"}));
+      BH_TRY(runtime::make_template(paths,
+                                    {.vcpus = machine.vcpus,
+                                     .memory_bytes = machine.machine_memory_bytes(),
+                                     .base_bytes = store::kRootFileUnit,
+                                     .scratch_bytes = machine.scratch_bytes,
+                                     .has_network = machine.network != "none"},
+                                    settings.template_budget_bytes));
   fmt::print("{}\n", outcome.key);
   return 0;
 }

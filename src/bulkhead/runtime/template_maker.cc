@@ -138,7 +138,8 @@ Result<TemplateShape> shape_of(const vmm::qemu::Platform& platform,
                        .has_network = config.network.has_value()};
 }
 
-Result<TemplateOutcome> make_template(const config::Paths& paths, const TemplateRequest& request) {
+Result<TemplateOutcome> make_template(const config::Paths& paths, const TemplateRequest& request,
+                                      std::uint64_t budget) {
   vmm::MachineConfig config = BH_TRY(machine_config(paths, request));
   const Templates templates(paths);
   auto platform =
@@ -156,7 +157,7 @@ Result<TemplateOutcome> make_template(const config::Paths& paths, const Template
       BH_TRY(vmm::qemu::create_machine(*loop, std::move(platform), std::move(config)));
   BH_TRY(Saving(*loop, is_emulated).run(*machine));
   BH_TRY(draft->commit());
-  BH_TRY(templates.trim(kTemplateBudget));
+  BH_TRY(templates.trim(budget));
   outcome.is_new = true;
   return outcome;
 }

@@ -21,9 +21,6 @@ struct TemplateRequest {
   bool takes_data_disks = false;
 };
 
-/// What all templates together may take of the disk, and of the page cache.
-inline constexpr std::uint64_t kTemplateBudget = std::uint64_t{4} << 30U;
-
 /// The shape of a machine that is to be made from `config`, whose kernel and initramfs are named.
 /// Errors: as vmm::qemu::shape.
 Result<TemplateShape> shape_of(const vmm::qemu::Platform& platform,
@@ -34,11 +31,12 @@ struct TemplateOutcome {
   bool is_new = false;  ///< otherwise there is one, or another process is making it
 };
 
-/// Boots a machine, saves it when its agent is ready, and keeps templates within the budget. Takes
-/// about a second. A TAP is made in the caller's network namespace, which should therefore be an
-/// empty one.
+/// Boots a machine, saves it when its agent is ready, and removes templates until they fit into
+/// `budget` bytes. Takes about a second. A TAP is made in the caller's network namespace, which
+/// should therefore be an empty one.
 /// Errors: whatever prevents it; nothing is left then.
-Result<TemplateOutcome> make_template(const config::Paths& paths, const TemplateRequest& request);
+Result<TemplateOutcome> make_template(const config::Paths& paths, const TemplateRequest& request,
+                                      std::uint64_t budget);
 
 /// Starts the program that does this, in the background and in a session of its own. Nothing waits
 /// for it.

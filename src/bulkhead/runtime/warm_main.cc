@@ -1,6 +1,6 @@
 // bulkhead-warm VCPUS MEMORY BASE SCRATCH network|none data|none: makes the template of one shape
-// (sizes in bytes; with or without what data disks need), unless there is one or somebody else is
-// making it.
+// (sizes in bytes; with or without what data disks need), unless there is one, somebody else is
+// making it, or none are wanted.
 
 #include <sched.h>
 
@@ -16,6 +16,7 @@
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/text.h"
 #include "bulkhead/config/paths.h"
+#include "bulkhead/config/settings.h"
 #include "bulkhead/os/namespaces.h"
 #include "bulkhead/runtime/template_maker.h"
 
@@ -46,9 +47,14 @@ Result<TemplateRequest> parse(std::span<char*> arguments) {
 
 Result<> run(std::span<char*> arguments) {
   const TemplateRequest request = BH_TRY(parse(arguments));
+  const auto settings = BH_TRY(config::Settings::load());
+  if (settings.template_budget_bytes == 0) {
+    return {};
+  }
   // Nobody shall see the TAP, and nothing shall come from it.
   BH_TRY(os::unshare_namespaces(CLONE_NEWNET).context("network namespace"));
-  std::ignore = BH_TRY(make_template(BH_TRY(config::Paths::from_environment()), request));
+  const auto paths = BH_TRY(config::Paths::from_environment());
+  std::ignore = BH_TRY(make_template(paths, request, settings.template_budget_bytes));
   return {};
 }
 
