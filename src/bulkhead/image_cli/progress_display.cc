@@ -134,15 +134,4 @@ std::vector<std::string> ProgressDisplay::lines(std::uint16_t columns, std::uint
   return lines;
 }
 
-std::string redraw(std::size_t before, const std::vector<std::string>& lines) {
-  std::string text;
-  if (before > 0) {
-    text += fmt::format("\x1b[{}A", before);  // up
-  }
-  for (const std::string& line : lines) {
-    text += "\r" + line + "\x1b[K\n";  // and nothing of a longer one before
-  }
-  return text + "\x1b[J";  // nor of lines that are no more
-}
-
 }  // namespace bulkhead::image_cli

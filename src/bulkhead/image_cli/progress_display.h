@@ -54,8 +54,4 @@ class ProgressDisplay {
   std::vector<Layer> layers_;
 };
 
-/// The escape sequences that put `lines` in the place of the `before` lines that stand above the
-/// cursor, which is at the beginning of a line before and after.
-std::string redraw(std::size_t before, const std::vector<std::string>& lines);
-
 }  // namespace bulkhead::image_cli

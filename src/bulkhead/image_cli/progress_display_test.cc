@@ -88,10 +88,5 @@ TEST(ProgressDisplay, ColoursOnlyWhereItMay) {
   }
 }
 
-TEST(Redraw, PutsLinesInThePlaceOfThoseBefore) {
-  EXPECT_EQ(redraw(0, {"a"}), "\ra\x1b[K\n\x1b[J");
-  EXPECT_EQ(redraw(2, {"a", "b"}), "\x1b[2A\ra\x1b[K\n\rb\x1b[K\n\x1b[J");
-}
-
 }  // namespace
 }  // namespace bulkhead::image_cli

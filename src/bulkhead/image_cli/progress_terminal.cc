@@ -4,11 +4,9 @@
 
 #include <chrono>
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/digest.h"
@@ -17,6 +15,8 @@
 #include "bulkhead/image_cli/progress_lines.h"
 #include "bulkhead/images/progress.h"
 #include "bulkhead/os/io.h"
+#include "bulkhead/os/live_lines.h"
+#include "bulkhead/os/own_process.h"
 #include "bulkhead/os/terminal.h"
 
 namespace bulkhead::image_cli {
@@ -24,23 +24,14 @@ namespace {
 
 constexpr std::chrono::milliseconds kBetweenDraws{100};
 
-std::string_view environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
-
-void write_text(std::string_view text) {
-  // Nobody there to read it is no reason to stop.
-  static_cast<void>(os::write_all(STDERR_FILENO, as_bytes(text)));
-}
-
 }  // namespace
 
 void ProgressTerminal::image(std::string_view reference) {
   // What was drawn for the image before stays above.
   display_ = ProgressDisplay(colour_, work_);
-  drawn_ = 0;
-  write_text(std::string(reference) + "\n");
+  lines_.leave();
+  // Nobody there to read it is no reason to stop.
+  static_cast<void>(os::write_all(STDERR_FILENO, as_bytes(std::string(reference) + "\n")));
 }
 
 void ProgressTerminal::layer_present(const Digest& digest) {
@@ -70,26 +61,20 @@ void ProgressTerminal::layer_finished(const Digest& digest) {
 
 void ProgressTerminal::draw(ProgressDisplay::Clock::time_point now) {
   last_draw_ = now;
-  // Asked each time, so that a window may change its size.
-  const auto size = os::terminal_size(STDERR_FILENO);
-  const os::TerminalSize known = size ? *size : os::TerminalSize{.columns = 80, .rows = 24};
-  const std::vector<std::string> lines = display_.lines(known.columns, known.rows, now);
-  write_text(redraw(drawn_, lines));
-  drawn_ = lines.size();
+  const os::TerminalSize size = lines_.size();
+  static_cast<void>(lines_.draw(display_.lines(size.columns, size.rows, now)));
 }
 
 std::unique_ptr<images::Progress> make_progress(ProgressMode mode, LayerWork work) {
   if (mode == ProgressMode::Auto) {
-    const std::string_view terminal = environment("TERM");
-    const bool is_able = os::is_terminal(STDERR_FILENO) && !terminal.empty() && terminal != "dumb";
-    mode = is_able ? ProgressMode::Terminal : ProgressMode::Plain;
+    mode = os::can_redraw(STDERR_FILENO) ? ProgressMode::Terminal : ProgressMode::Plain;
   }
   switch (mode) {
     case ProgressMode::Terminal:
-      return std::make_unique<ProgressTerminal>(environment("NO_COLOR").empty()
-                                                    ? ProgressDisplay::Colour::Some
-                                                    : ProgressDisplay::Colour::None,
-                                                work);
+      return std::make_unique<ProgressTerminal>(
+          os::environment_variable("NO_COLOR").value_or("").empty() ? ProgressDisplay::Colour::Some
+                                                                    : ProgressDisplay::Colour::None,
+          work);
     case ProgressMode::None:
       return nullptr;
     case ProgressMode::Auto:

@@ -1,6 +1,7 @@
 #pragma once
 
-#include <cstddef>
+#include <unistd.h>
+
 #include <cstdint>
 #include <memory>
 #include <string_view>
@@ -9,6 +10,7 @@
 #include "bulkhead/image_cli/commands.h"
 #include "bulkhead/image_cli/progress_display.h"
 #include "bulkhead/images/progress.h"
+#include "bulkhead/os/live_lines.h"
 
 namespace bulkhead::image_cli {
 
@@ -16,7 +18,7 @@ namespace bulkhead::image_cli {
 class ProgressTerminal final : public images::Progress {
  public:
   ProgressTerminal(ProgressDisplay::Colour colour, LayerWork work)
-      : display_(colour, work), colour_(colour), work_(work) {}
+      : display_(colour, work), colour_(colour), work_(work), lines_(STDERR_FILENO) {}
 
   void image(std::string_view reference) override;
   void layer_present(const Digest& digest) override;
@@ -30,7 +32,7 @@ class ProgressTerminal final : public images::Progress {
   ProgressDisplay display_;
   ProgressDisplay::Colour colour_;
   LayerWork work_;
-  std::size_t drawn_ = 0;
+  os::LiveLines lines_;
   ProgressDisplay::Clock::time_point last_draw_;
 };
 
