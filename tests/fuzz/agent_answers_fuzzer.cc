@@ -28,6 +28,23 @@ void check_start(const std::string& bytes) {
   }
 }
 
+bool is_bounded(const bulkhead::agent_client::Statistics& statistics) {
+  constexpr std::uint64_t kMost = INT64_MAX;
+  const auto are_bounded = [](const bulkhead::agent_client::Counters& counters) {
+    return counters.size() <= 256 && std::ranges::all_of(counters, [](const auto& counter) {
+             return is_printable(counter.first) && counter.second <= kMost;
+           });
+  };
+  return are_bounded(statistics.processor) && are_bounded(statistics.memory) &&
+         are_bounded(statistics.memory_events) && statistics.memory_bytes <= kMost &&
+         statistics.processes <= kMost && statistics.block_devices.size() <= 256 &&
+         statistics.interfaces.size() <= 64 &&
+         std::ranges::all_of(statistics.interfaces, [](const auto& interface) {
+           return is_printable(interface.name) && interface.name.size() <= 256 &&
+                  interface.received.bytes <= kMost && interface.sent.bytes <= kMost;
+         });
+}
+
 }  // namespace
 
 // Whatever a guest answers: what passes is within bounds.
@@ -46,6 +63,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (processes.ParseFromString(bytes)) {
     if (const auto pids = agent_client::check(processes)) {
       BH_CHECK(pids->size() <= 65536);
+    }
+  }
+  agent::v1::StatisticsResponse statistics;
+  if (statistics.ParseFromString(bytes)) {
+    if (const auto checked = agent_client::check(statistics)) {
+      BH_CHECK(is_bounded(*checked));
     }
   }
   return 0;

@@ -158,6 +158,11 @@ void Agent::processes(Done<std::vector<std::uint32_t>> done) {
                           checked<agent::v1::ProcessesResponse>(std::move(done)));
 }
 
+void Agent::statistics(Done<Statistics> done) {
+  state_->rpc().statistics({}, within(state_->timeouts.control),
+                           checked<agent::v1::StatisticsResponse>(std::move(done)));
+}
+
 void Agent::shutdown(Done<void> done) {
   state_->rpc().shutdown({}, within(state_->timeouts.shutdown),
                          plain<agent::v1::ShutdownResponse>(std::move(done)));

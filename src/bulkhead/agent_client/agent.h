@@ -21,7 +21,7 @@ namespace bulkhead::agent_client {
 
 struct AgentTimeouts {
   std::chrono::milliseconds start{30000};
-  std::chrono::milliseconds control{10000};  ///< signals, sizes, process lists
+  std::chrono::milliseconds control{10000};  ///< signals, sizes, lists, statistics
   std::chrono::milliseconds shutdown{5000};
 };
 
@@ -70,6 +70,7 @@ class Agent {
   void resize(const std::string& exec_id, std::uint32_t columns, std::uint32_t rows,
               Done<void> done);
   void processes(Done<std::vector<std::uint32_t>> done);
+  void statistics(Done<Statistics> done);
   void shutdown(Done<void> done);
 
  private:

@@ -4,8 +4,10 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "bulkhead/agent/v1/agent.pb.h"
@@ -23,6 +25,12 @@ constexpr std::size_t kLargestMessage = 1024;
 constexpr int kMostPhases = 64;
 constexpr std::size_t kLongestPhaseName = 32;
 constexpr int kMostPids = 65536;
+constexpr std::uint64_t kLargestNumber = std::numeric_limits<std::int64_t>::max();
+constexpr int kMostCounters = 256;
+constexpr std::size_t kLongestCounterName = 64;
+constexpr int kMostBlockDevices = 256;
+constexpr int kMostInterfaces = 64;
+constexpr std::size_t kLongestInterfaceName = 64;  // 15 bytes, some of which may need escapes
 
 Result<StartFailure> check_failure(int failure) {
   switch (failure) {
@@ -69,6 +77,60 @@ bool is_phase_name(std::string_view name) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.' ||
            c == ' ';
   });
+}
+
+bool is_counter_name(std::string_view name) {
+  return !name.empty() && name.size() <= kLongestCounterName &&
+         std::ranges::all_of(name, [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
+         });
+}
+
+Result<std::uint64_t> check_number(std::string_view what, std::uint64_t number) {
+  if (number > kLargestNumber) {
+    return fail(ErrorCode::Corrupt, "guest answered: {}: {} is too large", what, number);
+  }
+  return number;
+}
+
+template <class Repeated>
+Result<> check_count(std::string_view what, const Repeated& repeated, int most) {
+  if (repeated.size() > most) {
+    return fail(ErrorCode::Corrupt, "guest answered: {} {}", repeated.size(), what);
+  }
+  return {};
+}
+
+template <class Repeated>
+Result<Counters> check_counters(std::string_view what, const Repeated& repeated) {
+  BH_TRY(check_count(what, repeated, kMostCounters));
+  Counters counters;
+  for (const agent::v1::Counter& counter : repeated) {
+    if (!is_counter_name(counter.name())) {
+      return fail(ErrorCode::Corrupt, "guest answered: {}: counter {}", what,
+                  quote(counter.name()));
+    }
+    counters[counter.name()] = BH_TRY(check_number(counter.name(), counter.value()));
+  }
+  return counters;
+}
+
+Result<BlockDevice> check_block_device(const agent::v1::BlockDevice& device) {
+  BlockDevice checked{.major = device.major(), .minor = device.minor()};
+  checked.read_bytes = BH_TRY(check_number("bytes read", device.read_bytes()));
+  checked.written_bytes = BH_TRY(check_number("bytes written", device.written_bytes()));
+  checked.reads = BH_TRY(check_number("reads", device.reads()));
+  checked.writes = BH_TRY(check_number("writes", device.writes()));
+  return checked;
+}
+
+Result<Traffic> check_traffic(const agent::v1::Traffic& traffic) {
+  Traffic checked;
+  checked.bytes = BH_TRY(check_number("bytes of an interface", traffic.bytes()));
+  checked.packets = BH_TRY(check_number("packets", traffic.packets()));
+  checked.errors = BH_TRY(check_number("errors of an interface", traffic.errors()));
+  checked.dropped = BH_TRY(check_number("dropped packets", traffic.dropped()));
+  return checked;
 }
 
 }  // namespace
@@ -118,6 +180,32 @@ Result<std::vector<std::uint32_t>> check(const agent::v1::ProcessesResponse& res
     pids.push_back(BH_TRY(check_pid(pid)));
   }
   return pids;
+}
+
+Result<Statistics> check(const agent::v1::StatisticsResponse& response) {
+  Statistics statistics;
+  statistics.processor = BH_TRY(check_counters("counters of processors", response.processor()));
+  statistics.memory = BH_TRY(check_counters("counters of memory", response.memory()));
+  statistics.memory_events = BH_TRY(check_counters("memory events", response.memory_events()));
+  statistics.memory_bytes = BH_TRY(check_number("memory", response.memory_bytes()));
+  statistics.memory_peak_bytes = BH_TRY(check_number("peak memory", response.memory_peak_bytes()));
+  statistics.memory_limit_bytes =
+      BH_TRY(check_number("limit of memory", response.memory_limit_bytes()));
+  statistics.processes = BH_TRY(check_number("processes", response.processes()));
+  statistics.process_limit = BH_TRY(check_number("limit of processes", response.process_limit()));
+  BH_TRY(check_count("block devices", response.block_devices(), kMostBlockDevices));
+  for (const agent::v1::BlockDevice& device : response.block_devices()) {
+    statistics.block_devices.push_back(BH_TRY(check_block_device(device)));
+  }
+  BH_TRY(check_count("interfaces", response.interfaces(), kMostInterfaces));
+  for (const agent::v1::InterfaceCounters& interface : response.interfaces()) {
+    Interface checked;
+    checked.name = ttrpc::printable(interface.name(), kLongestInterfaceName);
+    checked.received = BH_TRY(check_traffic(interface.received()));
+    checked.sent = BH_TRY(check_traffic(interface.sent()));
+    statistics.interfaces.push_back(std::move(checked));
+  }
+  return statistics;
 }
 
 }  // namespace bulkhead::agent_client

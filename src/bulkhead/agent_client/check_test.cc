@@ -16,7 +16,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using ::testing::SizeIs;
 
 TEST(CheckStart, TakesAPid) {
   agent::v1::StartResponse response;
@@ -105,6 +104,95 @@ TEST(CheckProcesses, BoundsTheList) {
   response.mutable_pids()->Resize(65537, 2);
   response.mutable_pids()->Set(2, 2);
   EXPECT_THAT(check(response), IsError(ErrorCode::Corrupt));
+}
+
+TEST(CheckStatistics, TakesWhatAKernelCounts) {
+  agent::v1::StatisticsResponse response;
+  EXPECT_THAT(check(response), IsOk());
+  response.add_processor()->set_name("usage_usec");
+  response.mutable_processor(0)->set_value(77);
+  response.add_memory()->set_name("inactive_file");
+  response.set_memory_bytes(4096);
+  response.add_block_devices()->set_written_bytes(512);
+  response.add_interfaces()->set_name("eth0");
+  response.mutable_interfaces(0)->mutable_sent()->set_bytes(42);
+  const auto statistics = check(response);
+  ASSERT_THAT(statistics, IsOk());
+  EXPECT_EQ(statistics->processor.at("usage_usec"), 77);
+  EXPECT_EQ(statistics->memory_bytes, 4096);
+  EXPECT_EQ(statistics->block_devices[0].written_bytes, 512);
+  EXPECT_EQ(statistics->interfaces[0].name, "eth0");
+  EXPECT_EQ(statistics->interfaces[0].sent.bytes, 42);
+}
+
+TEST(CheckStatistics, BoundsNumbers) {
+  using Response = agent::v1::StatisticsResponse;
+  constexpr std::uint64_t kTooMuch = std::uint64_t{1} << 63U;
+  const auto with = [](auto change) {
+    Response response;
+    response.add_processor()->set_name("usage_usec");
+    response.add_memory()->set_name("anon");
+    response.add_block_devices();
+    response.add_interfaces();
+    change(response, kTooMuch - 1);
+    EXPECT_THAT(check(response), IsOk());
+    change(response, kTooMuch);
+    return check(response);
+  };
+  const auto corrupt = IsError(ErrorCode::Corrupt);
+  EXPECT_THAT(with([](Response& r, auto v) { r.mutable_processor(0)->set_value(v); }), corrupt);
+  EXPECT_THAT(with([](Response& r, auto v) { r.mutable_memory(0)->set_value(v); }), corrupt);
+  EXPECT_THAT(with([](Response& r, auto v) { r.set_memory_bytes(v); }), corrupt);
+  EXPECT_THAT(with([](Response& r, auto v) { r.set_memory_peak_bytes(v); }), corrupt);
+  EXPECT_THAT(with([](Response& r, auto v) { r.set_memory_limit_bytes(v); }), corrupt);
+  EXPECT_THAT(with([](Response& r, auto v) { r.set_processes(v); }), corrupt);
+  EXPECT_THAT(with([](Response& r, auto v) { r.set_process_limit(v); }), corrupt);
+  EXPECT_THAT(with([](Response& r, auto v) { r.mutable_block_devices(0)->set_reads(v); }), corrupt);
+  EXPECT_THAT(with([](Response& r, auto v) { r.mutable_block_devices(0)->set_read_bytes(v); }),
+              corrupt);
+  EXPECT_THAT(
+      with([](Response& r, auto v) { r.mutable_interfaces(0)->mutable_sent()->set_bytes(v); }),
+      corrupt);
+  EXPECT_THAT(with([](Response& r, auto v) {
+                r.mutable_interfaces(0)->mutable_received()->set_dropped(v);
+              }),
+              corrupt);
+}
+
+TEST(CheckStatistics, BoundsListsAndNames) {
+  agent::v1::StatisticsResponse response;
+  for (const char* name : {"", "a b", "a\n", "\x1b[2J", "UPPER"}) {
+    response.Clear();
+    response.add_memory()->set_name(name);
+    EXPECT_THAT(check(response), IsError(ErrorCode::Corrupt)) << name;
+  }
+  response.mutable_memory(0)->set_name(std::string(65, 'x'));
+  EXPECT_THAT(check(response), IsError(ErrorCode::Corrupt));
+  response.Clear();
+  for (int i = 0; i < 257; ++i) {
+    response.add_memory_events()->set_name("oom");
+  }
+  EXPECT_THAT(check(response), IsError(ErrorCode::Corrupt));
+  response.Clear();
+  for (int i = 0; i < 65; ++i) {
+    response.add_interfaces();
+  }
+  EXPECT_THAT(check(response), IsError(ErrorCode::Corrupt));
+  response.Clear();
+  for (int i = 0; i < 257; ++i) {
+    response.add_block_devices();
+  }
+  EXPECT_THAT(check(response), IsError(ErrorCode::Corrupt));
+}
+
+TEST(CheckStatistics, NamesOfInterfacesAreMadePrintable) {
+  agent::v1::StatisticsResponse response;
+  response.add_interfaces()->set_name("\x1b[2J\n" + std::string(1000, 'x'));
+  const auto statistics = check(response);
+  ASSERT_THAT(statistics, IsOk());
+  EXPECT_THAT(statistics->interfaces[0].name, Not(HasSubstr("\x1b")));
+  EXPECT_THAT(statistics->interfaces[0].name, Not(HasSubstr("\n")));
+  EXPECT_LE(statistics->interfaces[0].name.size(), 256);
 }
 
 }  // namespace

@@ -57,6 +57,7 @@ class ScriptedGuest final : public agent::v1::AgentService {
   std::function<void(Respond<agent::v1::ExecResponse>)> on_exec;
   std::function<void(Respond<agent::v1::SignalResponse>)> on_signal;
   std::function<void(Respond<agent::v1::ProcessesResponse>)> on_processes;
+  std::function<void(Respond<agent::v1::StatisticsResponse>)> on_statistics;
   std::function<void(Respond<agent::v1::ShutdownResponse>)> on_shutdown;
 
   /// Those who wait, by exec id.
@@ -119,6 +120,13 @@ class ScriptedGuest final : public agent::v1::AgentService {
                  Respond<agent::v1::ProcessesResponse> respond) override {
     if (on_processes) {
       on_processes(std::move(respond));
+    }
+  }
+
+  void statistics(agent::v1::StatisticsRequest /*request*/,
+                  Respond<agent::v1::StatisticsResponse> respond) override {
+    if (on_statistics) {
+      on_statistics(std::move(respond));
     }
   }
 

@@ -29,6 +29,7 @@
 #include "bulkhead/guest/process.h"
 #include "bulkhead/guest/rehearsal.h"
 #include "bulkhead/guest/staged_child.h"
+#include "bulkhead/guest/statistics.h"
 #include "bulkhead/mux/connection.h"
 #include "bulkhead/mux/rpc_transport.h"
 #include "bulkhead/mux/session.h"
@@ -410,6 +411,16 @@ void Agent::processes(v1::ProcessesRequest /*request*/,
     response.mutable_pids()->Add(pids->begin(), pids->end());
   }
   respond(response);
+}
+
+void Agent::statistics(v1::StatisticsRequest /*request*/,
+                       ttrpc::Responder<v1::StatisticsResponse> respond) {
+  if (!cgroup_) {
+    respond(fail(ErrorCode::FailedPrecondition, "statistics: the container is not running"));
+    return;
+  }
+  const auto statistics = read_statistics(*cgroup_);
+  statistics ? respond(*statistics) : respond(statistics.error());
 }
 
 void Agent::shutdown(v1::ShutdownRequest /*request*/,

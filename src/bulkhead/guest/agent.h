@@ -48,6 +48,8 @@ class Agent final : public agent::v1::AgentService {
               ttrpc::Responder<agent::v1::ResizeResponse> respond) override;
   void processes(agent::v1::ProcessesRequest request,
                  ttrpc::Responder<agent::v1::ProcessesResponse> respond) override;
+  void statistics(agent::v1::StatisticsRequest request,
+                  ttrpc::Responder<agent::v1::StatisticsResponse> respond) override;
   void shutdown(agent::v1::ShutdownRequest request,
                 ttrpc::Responder<agent::v1::ShutdownResponse> respond) override;
 

@@ -20,6 +20,7 @@
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/text.h"
+#include "bulkhead/guest/cgroup_files.h"
 #include "bulkhead/guest/device_rules.h"
 #include "bulkhead/guest/layout.h"
 #include "bulkhead/os/bpf.h"
@@ -35,7 +36,7 @@ namespace {
 constexpr std::size_t kMaxControlFile = 4U << 20U;
 constexpr int kMaxDepth = 64;
 
-Result<> write_control(int directory, const char* name, std::string_view value) {
+Result<> write_control(int directory, const std::string& name, std::string_view value) {
   const os::UniqueFd file = BH_TRY(os::open_at(directory, name, O_WRONLY));
   return os::write_all(file.get(), as_bytes(value))
       .context(fmt::format("cgroup {}: {}", name, value));
@@ -152,6 +153,14 @@ Result<> ContainerCgroup::limit(const agent::v1::Resources& limits) const {
   return set_limits(fd(), limits);
 }
 
+Result<std::string> ContainerCgroup::read(const std::string& file) const {
+  return read_control(fd(), file);
+}
+
+Result<> ContainerCgroup::write(const std::string& file, std::string_view value) const {
+  return write_control(fd(), file, value);
+}
+
 Result<os::UniqueFd> ContainerCgroup::open_group_of(std::int64_t pid) {
   const std::string content = BH_TRY(os::read_file(fmt::format("/proc/{}/cgroup", pid), 65536));
   for (const std::string_view line : split(content, '\n')) {
@@ -178,16 +187,8 @@ Result<> ContainerCgroup::signal_all(int signal) const {
 }
 
 std::uint64_t ContainerCgroup::out_of_memory_kills() const {
-  const auto events = read_control(fd(), "memory.events");
-  if (events) {
-    constexpr std::string_view kKey = "oom_kill ";
-    for (const std::string_view line : split(*events, '\n')) {
-      if (line.starts_with(kKey)) {
-        return parse_decimal<std::uint64_t>(line.substr(kKey.size())).value_or(0);
-      }
-    }
-  }
-  return 0;
+  const auto events = read("memory.events");
+  return events ? find_counter(parse_counters(*events), "oom_kill") : 0;
 }
 
 Result<std::vector<std::uint32_t>> ContainerCgroup::processes() const {

@@ -1,6 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "bulkhead/agent/v1/agent.pb.h"
 #include "bulkhead/base/result.h"
@@ -18,6 +22,11 @@ class ContainerCgroup {
 
   /// For being born in.
   [[nodiscard]] int fd() const { return directory_.get(); }
+
+  /// One of its files, as the kernel writes it, and a value for one. Errors: NotFound for a file that
+  /// this kernel does not have.
+  [[nodiscard]] Result<std::string> read(const std::string& file) const;
+  [[nodiscard]] Result<> write(const std::string& file, std::string_view value) const;
 
   /// Another descriptor of the group that process `pid` is in, for when the container has moved
   /// its processes below its own group, which then holds no processes itself.

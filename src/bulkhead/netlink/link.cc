@@ -6,7 +6,9 @@
 #include <net/if.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <optional>
 #include <string>
@@ -28,6 +30,21 @@
 namespace bulkhead::netlink {
 namespace {
 
+/// `counters` is the beginning of a rtnl_link_stats64, as long as the kernel's is.
+void read_traffic(Bytes counters, Link& link) {
+  rtnl_link_stats64 known{};
+  const Bytes common = counters.first(std::min(counters.size(), sizeof known));
+  std::memcpy(&known, common.data(), common.size());
+  link.received = {.bytes = known.rx_bytes,
+                   .packets = known.rx_packets,
+                   .errors = known.rx_errors,
+                   .dropped = known.rx_dropped};
+  link.sent = {.bytes = known.tx_bytes,
+               .packets = known.tx_packets,
+               .errors = known.tx_errors,
+               .dropped = known.tx_dropped};
+}
+
 Result<Link> parse_link(const Message& message) {
   const auto info = BH_TRY(message.body<ifinfomsg>());
   const auto attributes = BH_TRY(message.attributes(sizeof info));
@@ -48,6 +65,9 @@ Result<Link> parse_link(const Message& message) {
   }
   if (const Attribute* controller = find(attributes, IFLA_MASTER)) {
     link.controller = controller->as<std::uint32_t>().value_or(0);
+  }
+  if (const Attribute* counters = find(attributes, IFLA_STATS64)) {
+    read_traffic(counters->value, link);
   }
   if (const Attribute* nested = find(attributes, IFLA_LINKINFO)) {
     const auto link_info = BH_TRY(parse_attributes(nested->value));

@@ -12,6 +12,14 @@
 
 namespace bulkhead::netlink {
 
+/// One direction of an interface's traffic.
+struct LinkTraffic {
+  std::uint64_t bytes = 0;
+  std::uint64_t packets = 0;
+  std::uint64_t errors = 0;
+  std::uint64_t dropped = 0;
+};
+
 /// A network interface.
 struct Link {
   std::uint32_t index = 0;
@@ -22,6 +30,8 @@ struct Link {
   std::uint32_t mtu = 0;
   std::uint32_t controller = 0;  ///< index of the bridge it belongs to, or 0
   bool is_up = false;
+  LinkTraffic received;  ///< since it was made
+  LinkTraffic sent;
 };
 
 Result<std::vector<Link>> list_links(Socket& socket);

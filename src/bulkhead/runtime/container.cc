@@ -171,9 +171,10 @@ Result<vmm::MachineConfig> Container::machine_config() {
   std::vector<vmm::Share> shares = BH_TRY(plan_shares(config_.spec, config_.bundle));
   std::vector<vmm::DataDisk> disks = BH_TRY(open_disks(config_.spec, config_.bundle));
   const bool has_disks = !disks.empty();
+  machine_memory_bytes_ = options.machine_memory_bytes();
   vmm::MachineConfig machine{.name = config_.id,
                              .vcpus = options.vcpus,
-                             .memory_bytes = options.machine_memory_bytes(),
+                             .memory_bytes = machine_memory_bytes_,
                              .kernel = options.kernel_path,
                              .initramfs = {},
                              .kernel_arguments = {},
@@ -707,6 +708,14 @@ void Container::processes(Done<std::vector<std::uint32_t>> done) {
     return;
   }
   agent_->processes(std::move(done));
+}
+
+void Container::statistics(Done<agent_client::Statistics> done) {
+  if (first().state() != ProcessState::Running) {
+    done(fail(ErrorCode::FailedPrecondition, "statistics: the container does not run"));
+    return;
+  }
+  agent_->statistics(std::move(done));
 }
 
 void Container::remove(const std::string& exec_id, Done<ExitRecord> done) {

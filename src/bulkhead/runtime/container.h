@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "bulkhead/agent_client/agent.h"
+#include "bulkhead/agent_client/check.h"
 #include "bulkhead/base/clock.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/oci/spec.h"
@@ -118,6 +119,9 @@ class Container {
   /// As the container sees them. Errors: FailedPrecondition when it does not run.
   void processes(Done<std::vector<std::uint32_t>> done);
 
+  /// What the guest says that it has used. Errors: FailedPrecondition when it does not run.
+  void statistics(Done<agent_client::Statistics> done);
+
   /// The empty id is the first process. Errors: NotFound.
   [[nodiscard]] Result<const Process*> find(const std::string& exec_id) const;
 
@@ -138,6 +142,9 @@ class Container {
   [[nodiscard]] bool was_out_of_memory() const { return out_of_memory_; }
 
   [[nodiscard]] const ContainerConfig& config() const { return config_; }
+
+  /// What its machine was made with.
+  [[nodiscard]] std::uint64_t machine_memory_bytes() const { return machine_memory_bytes_; }
 
   /// Nothing for network "none".
   [[nodiscard]] const std::optional<GuestNetwork>& network() const { return network_; }
@@ -196,6 +203,7 @@ class Container {
   std::optional<GuestNetwork> network_;
   bool holds_network_ = false;
   agent::v1::StartRequest plan_;
+  std::uint64_t machine_memory_bytes_ = 0;
   pid_t pid_ = 0;
   bool is_restored_ = false;
 

@@ -13,6 +13,7 @@
 
 #include <fmt/format.h>
 
+#include "bulkhead/agent_client/check.h"
 #include "bulkhead/base/clock.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/log.h"
@@ -30,6 +31,7 @@
 #include "bulkhead/runtime/timing.h"
 #include "bulkhead/shim/events.h"
 #include "bulkhead/shim/managed.h"
+#include "bulkhead/shim/metrics.h"
 #include "bulkhead/ttrpc/service.h"
 #include "bulkhead/v1/options.pb.h"
 
@@ -473,6 +475,28 @@ void TaskService::pids(task_api::PidsRequest request, Responder<task_api::PidsRe
             }
             respond(response);
           });
+}
+
+void TaskService::stats(task_api::StatsRequest request,
+                        Responder<task_api::StatsResponse> respond) {
+  const auto container = find(request.id());
+  if (!container) {
+    respond(container.error());
+    return;
+  }
+  (*container)
+      ->statistics([this, respond = std::move(respond)](
+                       const Result<agent_client::Statistics>& statistics) mutable {
+        if (!statistics) {
+          respond(statistics.error());
+          return;
+        }
+        task_api::StatsResponse response;
+        response.mutable_stats()->set_type_url(std::string(kMetricsType));
+        response.mutable_stats()->set_value(
+            to_metrics(*statistics, container_->machine_memory_bytes()).SerializeAsString());
+        respond(response);
+      });
 }
 
 void TaskService::kill(task_api::KillRequest request, Responder<Empty> respond) {

@@ -10,6 +10,8 @@
 //           the container is over.
 // stdin     ends by CloseIO alone, after what is in the FIFO; with the option stdin_once also when
 //           its writer closes it.
+// Stats     are io.containerd.cgroups.v2.Metrics of the container's cgroup in its guest, bounded by
+//           its machine.
 // Delete    of the first process is answered when machine, address and files are given back.
 
 #include <memory>
@@ -64,6 +66,8 @@ class TaskService final : public containerd::task::v2::TaskService {
                 ttrpc::Responder<google::protobuf::Empty> respond) override;
   void wait(containerd::task::v2::WaitRequest request,
             ttrpc::Responder<containerd::task::v2::WaitResponse> respond) override;
+  void stats(containerd::task::v2::StatsRequest request,
+             ttrpc::Responder<containerd::task::v2::StatsResponse> respond) override;
   void connect(containerd::task::v2::ConnectRequest request,
                ttrpc::Responder<containerd::task::v2::ConnectResponse> respond) override;
   void shutdown(containerd::task::v2::ShutdownRequest request,

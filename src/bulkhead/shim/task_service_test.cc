@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -36,6 +37,7 @@
 #include "bulkhead/ttrpc/transport.h"
 #include "bulkhead/vmm/machine.h"
 
+#include "containerd/cgroups/v2/metrics.pb.h"
 #include "containerd/task/v2/task.ttrpc.h"
 
 namespace bulkhead::shim {
@@ -192,7 +194,7 @@ TEST_F(TaskServiceTest, BeforeCreateThereIsNothing) {
   EXPECT_THAT(task_->exec_and_wait(of<task_api::ExecProcessRequest>("e")),
               IsError(ErrorCode::NotFound));
   EXPECT_THAT(task_->pause_and_wait(of<task_api::PauseRequest>()), IsError(ErrorCode::Unsupported));
-  EXPECT_THAT(task_->stats_and_wait(of<task_api::StatsRequest>()), IsError(ErrorCode::Unsupported));
+  EXPECT_THAT(task_->stats_and_wait(of<task_api::StatsRequest>()), IsError(ErrorCode::NotFound));
   EXPECT_THAT(task_->shutdown_and_wait(of<task_api::ShutdownRequest>()), IsOk());
 }
 
@@ -309,6 +311,39 @@ TEST_F(TaskServiceTest, PidsAndConnect) {
   ASSERT_THAT(connected, IsOk());
   EXPECT_EQ(connected->shim_pid(), static_cast<std::uint32_t>(::getpid()));
   EXPECT_EQ(connected->task_pid(), 4242);
+}
+
+TEST_F(TaskServiceTest, StatsAreTheGuestsAndBoundedByTheMachine) {
+  record_.options.memory_bytes = std::uint64_t{200} << 20U;
+  ASSERT_THAT(task_->create_and_wait(create_request()), IsOk());
+  boot();
+  EXPECT_THAT(task_->stats_and_wait(of<task_api::StatsRequest>()),
+              IsError(ErrorCode::FailedPrecondition));
+  ASSERT_THAT(task_->start_and_wait(of<task_api::StartRequest>()), IsOk());
+  guest_->on_statistics = [](auto respond) {
+    agent::v1::StatisticsResponse response;
+    response.add_processor()->set_name("usage_usec");
+    response.mutable_processor(0)->set_value(12);
+    response.set_memory_bytes(std::uint64_t{1} << 40U);
+    respond(response);
+  };
+  const auto stats = task_->stats_and_wait(of<task_api::StatsRequest>());
+  ASSERT_THAT(stats, IsOk());
+  EXPECT_EQ(stats->stats().type_url(), "io.containerd.cgroups.v2.Metrics");
+  io::containerd::cgroups::v2::Metrics metrics;
+  ASSERT_TRUE(metrics.ParseFromString(stats->stats().value()));
+  EXPECT_EQ(metrics.cpu().usage_usec(), 12);
+  EXPECT_EQ(metrics.memory().usage(), 256 << 20);
+  EXPECT_EQ(metrics.memory().usage_limit(), 256 << 20);
+  guest_->on_statistics = [](auto respond) {
+    agent::v1::StatisticsResponse response;
+    response.set_processes(UINT64_MAX);
+    respond(response);
+  };
+  EXPECT_THAT(task_->stats_and_wait(of<task_api::StatsRequest>()), IsError(ErrorCode::Corrupt));
+  // Which changes nothing for the container.
+  EXPECT_EQ(task_->state_and_wait(of<task_api::StateRequest>())->status(),
+            containerd::v1::types::RUNNING);
 }
 
 TEST_F(TaskServiceTest, KillOfWhatHasEndedIsNotFound) {
