@@ -303,6 +303,26 @@ void add_logs(Tree& tree) {
   sub->footer("Example:\n  bulkhead logs -f --tail 10 web");
 }
 
+void add_stats(Tree& tree) {
+  auto options = std::make_shared<StatsOptions>();
+  CLI::App* sub = tree.command(tree.app(), "stats",
+                               "Show what containers use, and what they take of the host's memory",
+                               options, stats);
+  sub->add_option("CONTAINER", options->containers,
+                  "Names, ids or beginnings of ids; whatever runs if not given");
+  sub->add_flag("-a,--all", options->all, "Stopped ones too");
+  sub->add_flag("--no-stream", options->once, "Once, and not every second until interrupted");
+  sub->add_flag("--no-trunc", options->no_truncation, "Whole ids");
+  add_format(*sub, options->format);
+  sub->footer(
+      "HOST MEM is what the virtual machine and its helpers take of the host's memory (PSS); the\n"
+      "other columns are the container's own, as its machine's kernel counts them. With\n"
+      "--format json each container is one object a line.\n\n"
+      "Examples:\n"
+      "  bulkhead stats\n"
+      "  bulkhead stats --no-stream --format json web");
+}
+
 /// A command that is a program of its own, with its own help: everything goes to it. `words` come
 /// before what the user gave.
 void add_program(Tree& tree, const std::string& name, const std::string& description,
@@ -453,6 +473,7 @@ std::variant<Command, int> parse_command_line(int argc, char** argv) {
   add_list(tree);
   add_life_cycle(tree);
   add_logs(tree);
+  add_stats(tree);
   add_program(tree, "image", "Pull, push, load, save, name, list and remove images", image);
   add_program(tree, "login", "Log in to a registry", image, {"login"});
   add_program(tree, "logout", "Forget the password for a registry", image, {"logout"});

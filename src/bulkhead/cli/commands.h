@@ -93,6 +93,17 @@ Result<int> list(const config::Paths& paths, const ListOptions& options);
 
 Result<int> inspect(const config::Paths& paths, const std::vector<std::string>& containers);
 
+struct StatsOptions {
+  std::vector<std::string> containers;  ///< none: whatever runs
+  bool all = false;
+  bool once = false;
+  bool no_truncation = false;
+  OutputFormat format = OutputFormat::Table;
+};
+
+/// Until interrupted, unless `once`.
+Result<int> stats(const config::Paths& paths, const StatsOptions& options);
+
 struct LogsOptions {
   std::string container;
   bool follow = false;

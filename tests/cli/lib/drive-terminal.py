@@ -1,4 +1,4 @@
-"""Drives `bulkhead run -it` through a pseudo terminal, as a person would. usage: CASE IMAGE"""
+"""Drives `bulkhead run -it` and `bulkhead stats` through a pseudo terminal, as a person would. usage: CASE IMAGE"""
 import fcntl
 import os
 import pty
@@ -93,6 +93,20 @@ def restore(image):
     return termios.tcgetattr(terminal.child_end) == terminal.before
 
 
+def stats(image):
+    """A running container is shown in one place, also in a narrow window, until ^C."""
+    os.environ["TERM"] = "xterm"
+    terminal = Terminal(["bulkhead", "stats"], 24, 60)
+    terminal.expect("CONTAINER ID")
+    terminal.expect("web")
+    terminal.expect("\x1b[4A\rCONTAINER ID")  # two lines, each of two rows
+    terminal.expect("web")
+    terminal.resize(24, 200)
+    terminal.expect("\x1b[2A\rCONTAINER ID")
+    terminal.send("\x03")
+    return terminal.status() == -2
+
+
 if __name__ == "__main__":
-    case = {"size": size, "interrupt": interrupt, "restore": restore}[sys.argv[1]]
+    case = {"size": size, "interrupt": interrupt, "restore": restore, "stats": stats}[sys.argv[1]]
     sys.exit(0 if case(sys.argv[2]) else 1)
