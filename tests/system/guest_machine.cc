@@ -441,6 +441,21 @@ Result<std::vector<std::uint32_t>> GuestMachine::processes() {
   return *std::move(result);
 }
 
+Result<agent_client::Statistics> GuestMachine::statistics() {
+  std::optional<Result<agent_client::Statistics>> result;
+  agent_->statistics([&](Result<agent_client::Statistics> answer) { result = std::move(answer); });
+  wait_until([&] { return result.has_value(); });
+  return result ? *std::move(result)
+                : Result<agent_client::Statistics>(fail(ErrorCode::Timeout, "no answer"));
+}
+
+Result<> GuestMachine::update(const agent::v1::Resources& limits) {
+  std::optional<Result<>> result;
+  agent_->update(limits, [&](Result<> answer) { result = std::move(answer); });
+  wait_until([&] { return result.has_value(); });
+  return result ? *result : Result<>(fail(ErrorCode::Timeout, "no answer"));
+}
+
 Result<> GuestMachine::shut_down() {
   std::optional<Result<>> result;
   agent_->shutdown([&](Result<> answer) { result = std::move(answer); });

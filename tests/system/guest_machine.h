@@ -16,6 +16,7 @@
 
 #include "bulkhead/agent/v1/agent.pb.h"
 #include "bulkhead/agent_client/agent.h"
+#include "bulkhead/agent_client/check.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/mux/session.h"
 #include "bulkhead/os/event_loop.h"
@@ -104,6 +105,8 @@ class GuestMachine {
       agent_client::Agent::SignalScope scope = agent_client::Agent::SignalScope::Process);
   Result<> resize(const std::string& id, std::uint32_t columns, std::uint32_t rows);
   Result<std::vector<std::uint32_t>> processes();
+  Result<agent_client::Statistics> statistics();
+  Result<> update(const agent::v1::Resources& limits);
 
   /// Asks for it and waits until QEMU has ended.
   Result<> shut_down();

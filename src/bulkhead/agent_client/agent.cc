@@ -163,6 +163,13 @@ void Agent::statistics(Done<Statistics> done) {
                            checked<agent::v1::StatisticsResponse>(std::move(done)));
 }
 
+void Agent::update(const agent::v1::Resources& limits, Done<void> done) {
+  agent::v1::UpdateRequest request;
+  *request.mutable_resources() = limits;
+  state_->rpc().update(request, within(state_->timeouts.control),
+                       plain<agent::v1::UpdateResponse>(std::move(done)));
+}
+
 void Agent::shutdown(Done<void> done) {
   state_->rpc().shutdown({}, within(state_->timeouts.shutdown),
                          plain<agent::v1::ShutdownResponse>(std::move(done)));

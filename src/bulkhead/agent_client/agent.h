@@ -21,7 +21,7 @@ namespace bulkhead::agent_client {
 
 struct AgentTimeouts {
   std::chrono::milliseconds start{30000};
-  std::chrono::milliseconds control{10000};  ///< signals, sizes, lists, statistics
+  std::chrono::milliseconds control{10000};  ///< signals, sizes, lists, statistics, limits
   std::chrono::milliseconds shutdown{5000};
 };
 
@@ -71,6 +71,11 @@ class Agent {
               Done<void> done);
   void processes(Done<std::vector<std::uint32_t>> done);
   void statistics(Done<Statistics> done);
+
+  /// Of the limits 0 leaves one as it is, 2^64 - 1 takes it away. Errors beside: ResourceExhausted
+  /// when more memory stays in use than is to be allowed.
+  void update(const agent::v1::Resources& limits, Done<void> done);
+
   void shutdown(Done<void> done);
 
  private:

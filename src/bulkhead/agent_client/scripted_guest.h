@@ -49,6 +49,7 @@ class ScriptedGuest final : public agent::v1::AgentService {
   std::vector<agent::v1::ExecRequest> execs;
   std::vector<agent::v1::SignalRequest> signals;
   std::vector<agent::v1::ResizeRequest> sizes;
+  std::vector<agent::v1::UpdateRequest> updates;
   bool was_shut_down = false;
   bool broken = false;
 
@@ -58,6 +59,7 @@ class ScriptedGuest final : public agent::v1::AgentService {
   std::function<void(Respond<agent::v1::SignalResponse>)> on_signal;
   std::function<void(Respond<agent::v1::ProcessesResponse>)> on_processes;
   std::function<void(Respond<agent::v1::StatisticsResponse>)> on_statistics;
+  std::function<void(Respond<agent::v1::UpdateResponse>)> on_update;
   std::function<void(Respond<agent::v1::ShutdownResponse>)> on_shutdown;
 
   /// Those who wait, by exec id.
@@ -128,6 +130,16 @@ class ScriptedGuest final : public agent::v1::AgentService {
     if (on_statistics) {
       on_statistics(std::move(respond));
     }
+  }
+
+  void update(agent::v1::UpdateRequest request,
+              Respond<agent::v1::UpdateResponse> respond) override {
+    updates.push_back(std::move(request));
+    if (on_update) {
+      on_update(std::move(respond));
+      return;
+    }
+    respond(agent::v1::UpdateResponse());
   }
 
   void shutdown(agent::v1::ShutdownRequest /*request*/,

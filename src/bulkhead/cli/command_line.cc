@@ -273,6 +273,21 @@ void add_life_cycle(Tree& tree) {
       ->capture_default_str();
   kill_command->footer("Example:\n  bulkhead kill -s HUP web");
 
+  auto update_options = std::make_shared<UpdateOptions>();
+  CLI::App* update_command = add_on_containers(
+      tree, "update", "Change how much memory containers may use", update_options, update);
+  update_command->add_option("-m,--memory", update_options->memory, "New limit")
+      ->type_name("SIZE")
+      ->required();
+  update_command->footer(
+      "A container that runs has it at once, up to what its machine was started with (the next\n"
+      "power of two of its first limit); every later start has a machine for it. A limit below "
+      "what\n"
+      "is in use, and cannot be given back, is refused.\n\n"
+      "Examples:\n"
+      "  bulkhead update -m 300m web\n"
+      "  bulkhead stop web && bulkhead update -m 2g web && bulkhead start web");
+
   auto remove_options = std::make_shared<RemoveOptions>();
   CLI::App* remove_command =
       add_on_containers(tree, "rm", "Remove containers", remove_options, remove);

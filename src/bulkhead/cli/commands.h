@@ -113,6 +113,14 @@ struct LogsOptions {
 
 Result<int> logs(const config::Paths& paths, const LogsOptions& options);
 
+struct UpdateOptions {
+  std::vector<std::string> containers;
+  std::string memory;
+};
+
+/// New limits, for containers that run at once, and for the next start.
+Result<int> update(const config::Paths& paths, const UpdateOptions& options);
+
 struct StopOptions {
   std::vector<std::string> containers;
   std::chrono::seconds timeout{10};

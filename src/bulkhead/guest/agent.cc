@@ -24,6 +24,7 @@
 #include "bulkhead/guest/cgroup.h"
 #include "bulkhead/guest/container_root.h"
 #include "bulkhead/guest/disks.h"
+#include "bulkhead/guest/limit_change.h"
 #include "bulkhead/guest/network.h"
 #include "bulkhead/guest/phases.h"
 #include "bulkhead/guest/process.h"
@@ -421,6 +422,17 @@ void Agent::statistics(v1::StatisticsRequest /*request*/,
   }
   const auto statistics = read_statistics(*cgroup_);
   statistics ? respond(*statistics) : respond(statistics.error());
+}
+
+void Agent::update(v1::UpdateRequest request, ttrpc::Responder<v1::UpdateResponse> respond) {
+  if (!cgroup_ || first_ == nullptr || first_->has_exited() || shutting_down_) {
+    respond(fail(ErrorCode::FailedPrecondition, "update: the container is not running"));
+    return;
+  }
+  LimitChange::begin(loop_, *cgroup_, request.resources(),
+                     [respond = std::move(respond)](const Result<>& result) mutable {
+                       result ? respond(v1::UpdateResponse()) : respond(result.error());
+                     });
 }
 
 void Agent::shutdown(v1::ShutdownRequest /*request*/,

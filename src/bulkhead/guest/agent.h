@@ -50,6 +50,8 @@ class Agent final : public agent::v1::AgentService {
                  ttrpc::Responder<agent::v1::ProcessesResponse> respond) override;
   void statistics(agent::v1::StatisticsRequest request,
                   ttrpc::Responder<agent::v1::StatisticsResponse> respond) override;
+  void update(agent::v1::UpdateRequest request,
+              ttrpc::Responder<agent::v1::UpdateResponse> respond) override;
   void shutdown(agent::v1::ShutdownRequest request,
                 ttrpc::Responder<agent::v1::ShutdownResponse> respond) override;
 

@@ -67,23 +67,28 @@ std::uint64_t weight_from_shares(std::uint64_t shares) {
   return 1 + (bounded - 2) * 9999 / 262142;
 }
 
+std::string limit_text(std::uint64_t limit) {
+  return limit == kNoLimit ? "max" : std::to_string(limit);
+}
+
 Result<> set_limits(int group, const agent::v1::Resources& limits) {
   if (limits.memory_bytes() != 0) {
-    BH_TRY(write_control(group, "memory.max", std::to_string(limits.memory_bytes())));
+    BH_TRY(write_control(group, "memory.max", limit_text(limits.memory_bytes())));
   }
   if (limits.cpu_quota_microseconds() != 0) {
     constexpr std::uint64_t kDefaultPeriod = 100'000;
     const std::uint64_t period =
         limits.cpu_period_microseconds() != 0 ? limits.cpu_period_microseconds() : kDefaultPeriod;
-    BH_TRY(write_control(group, "cpu.max",
-                         fmt::format("{} {}", limits.cpu_quota_microseconds(), period)));
+    BH_TRY(
+        write_control(group, "cpu.max",
+                      fmt::format("{} {}", limit_text(limits.cpu_quota_microseconds()), period)));
   }
   if (limits.cpu_shares() != 0) {
     BH_TRY(write_control(group, "cpu.weight",
                          std::to_string(weight_from_shares(limits.cpu_shares()))));
   }
   if (limits.pids() != 0) {
-    BH_TRY(write_control(group, "pids.max", std::to_string(limits.pids())));
+    BH_TRY(write_control(group, "pids.max", limit_text(limits.pids())));
   }
   return {};
 }

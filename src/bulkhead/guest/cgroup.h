@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,19 +13,23 @@
 
 namespace bulkhead::guest {
 
+/// A limit that is none.
+inline constexpr std::uint64_t kNoLimit = std::numeric_limits<std::uint64_t>::max();
+
 /// The container's cgroup. PID 1 stays outside, in the root group.
 class ContainerCgroup {
  public:
   /// Mounts the hierarchy and makes the group with its limits and its device rules.
   static Result<ContainerCgroup> create();
 
+  /// Those that are not 0.
   [[nodiscard]] Result<> limit(const agent::v1::Resources& limits) const;
 
   /// For being born in.
   [[nodiscard]] int fd() const { return directory_.get(); }
 
-  /// One of its files, as the kernel writes it, and a value for one. Errors: NotFound for a file that
-  /// this kernel does not have.
+  /// One of its files, as the kernel writes it, and a value for one. Errors: NotFound for a file
+  /// that this kernel does not have.
   [[nodiscard]] Result<std::string> read(const std::string& file) const;
   [[nodiscard]] Result<> write(const std::string& file, std::string_view value) const;
 

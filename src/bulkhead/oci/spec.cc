@@ -353,6 +353,16 @@ Result<Process> Process::parse(std::string_view text) {
 
 Result<std::string> Process::serialise() const { return write_checked(process_value(*this)); }
 
+Result<Resources> Resources::parse(std::string_view text) {
+  const json::Value value = BH_TRY(parse_checked(text));
+  return parse_resources(BH_TRY(json::Fields::create(value, "resources")));
+}
+
+Result<std::string> Resources::serialise() const {
+  json::Value value = resources_value(*this);
+  return write_checked(value.is_object() ? std::move(value) : json::Value(json::Object()));
+}
+
 Result<Spec> Spec::parse(std::string_view text) {
   const json::Value value = BH_TRY(parse_checked(text));
   const json::Fields fields = BH_TRY(json::Fields::create(value, std::string(kWhat)));

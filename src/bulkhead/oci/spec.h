@@ -90,6 +90,12 @@ struct Resources {
   std::optional<std::uint64_t> cpu_period_microseconds;
   std::string cpuset;
   std::optional<std::int64_t> pids_limit;
+
+  /// Parses linux.resources alone, as an Update request has it. Errors: Invalid.
+  static Result<Resources> parse(std::string_view text);
+
+  /// Errors: Invalid when a string is not UTF-8, which JSON cannot carry.
+  [[nodiscard]] Result<std::string> serialise() const;
 };
 
 struct LinuxSettings {

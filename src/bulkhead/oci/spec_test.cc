@@ -73,6 +73,23 @@ TEST(Spec, RoundTripsEverything) {
   EXPECT_EQ(again->linux_settings.resources.cpu_quota_microseconds, 50'000);
 }
 
+TEST(Resources, AreReadAlone) {
+  const auto resources = Resources::parse(R"({"memory":{"limit":1048576},"pids":{"limit":-1},
+      "cpu":{"quota":50000,"mems":"0"},"unified":{"memory.high":"1"}})");
+  ASSERT_THAT(resources, IsOk());
+  EXPECT_EQ(resources->memory_limit_bytes, 1048576);
+  EXPECT_EQ(resources->pids_limit, -1);
+  EXPECT_EQ(resources->cpu_quota_microseconds, 50'000);
+  const auto again = Resources::parse(*resources->serialise());
+  ASSERT_THAT(again, IsOk());
+  EXPECT_EQ(again->memory_limit_bytes, 1048576);
+  EXPECT_EQ(again->pids_limit, -1);
+  EXPECT_THAT(Resources{}.serialise(), IsOkAnd(::testing::StartsWith("{}")));
+  for (const char* bad : {"", "[]", R"({"memory":7})", R"({"memory":{"limit":"1g"}})"}) {
+    EXPECT_THAT(Resources::parse(bad), IsError(ErrorCode::Invalid)) << bad;
+  }
+}
+
 TEST(Spec, TakesWhatContainerdWrites) {
   const auto spec = Spec::parse(R"({"ociVersion":"1.1.0","process":{"user":{"uid":0,"gid":0,
       "additionalGids":[0,10]},"args":["sh"],"env":["PATH=/bin"],"cwd":"/",

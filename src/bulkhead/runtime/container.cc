@@ -718,6 +718,19 @@ void Container::statistics(Done<agent_client::Statistics> done) {
   agent_->statistics(std::move(done));
 }
 
+void Container::update(const oci::Resources& resources, Done<void> done) {
+  if (first().state() != ProcessState::Running) {
+    done(fail(ErrorCode::FailedPrecondition, "update: the container does not run"));
+    return;
+  }
+  const auto limits = plan_update(resources, machine_memory_bytes_);
+  if (!limits) {
+    done(limits.error());
+    return;
+  }
+  agent_->update(*limits, std::move(done));
+}
+
 void Container::remove(const std::string& exec_id, Done<ExitRecord> done) {
   const auto found = lookup(exec_id);
   if (!found) {

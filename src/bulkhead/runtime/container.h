@@ -122,6 +122,10 @@ class Container {
   /// What the guest says that it has used. Errors: FailedPrecondition when it does not run.
   void statistics(Done<agent_client::Statistics> done);
 
+  /// Changes its limits. Errors: FailedPrecondition when it does not run, or for more memory than
+  /// its machine has; ResourceExhausted when more stays in use than is to be allowed.
+  void update(const oci::Resources& resources, Done<void> done);
+
   /// The empty id is the first process. Errors: NotFound.
   [[nodiscard]] Result<const Process*> find(const std::string& exec_id) const;
 

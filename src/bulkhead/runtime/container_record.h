@@ -15,7 +15,8 @@
 
 namespace bulkhead::runtime {
 
-/// container.json: what a container is. Written once, when it is created.
+/// container.json: what a container is. Written when it is created; of it only the options change
+/// after that.
 struct ContainerRecord {
   std::string id;            ///< 64 hex digits
   std::string name;          ///< unique among containers

@@ -24,6 +24,7 @@
 #include "bulkhead/os/file_info.h"
 #include "bulkhead/os/replace_file.h"
 #include "bulkhead/runtime/container_record.h"
+#include "bulkhead/runtime/options.h"
 
 namespace bulkhead::runtime {
 namespace {
@@ -49,6 +50,12 @@ Result<> write_file(const std::string& path, const std::string& content,
   return durability == ContainerStore::Durability::Durable
              ? os::write_file_atomically(path, content, 0600)
              : os::replace_file(path, content, 0600);
+}
+
+/// A container that is removed when it ends does not outlast the boot.
+ContainerStore::Durability durability_of(const ContainerRecord& record) {
+  return record.auto_remove ? ContainerStore::Durability::UntilReboot
+                            : ContainerStore::Durability::Durable;
 }
 
 }  // namespace
@@ -147,8 +154,7 @@ Result<ContainerRecord> ContainerStore::create(ContainerRecord record, const oci
       break;
     }
   }
-  // A container that is removed when it ends does not outlast the boot.
-  const Durability durability = record.auto_remove ? Durability::UntilReboot : Durability::Durable;
+  const Durability durability = durability_of(record);
   BH_TRY(claim_name(record.name, record.id, durability));
   if (auto written = write_files(record, spec_text, durability); !written) {
     std::ignore = os::remove_tree(directory);
@@ -156,6 +162,17 @@ Result<ContainerRecord> ContainerStore::create(ContainerRecord record, const oci
     return std::move(written.error()).context("create container");
   }
   return record;
+}
+
+Result<> ContainerStore::change_options(const std::string& id,
+                                        const std::function<void(ContainerOptions&)>& change) {
+  // It is not removed meanwhile, and nobody else changes it.
+  const os::FileLock lock = BH_TRY(lock_store());
+  ContainerRecord record = BH_TRY(load(id)).record;
+  change(record.options);
+  BH_TRY(record.options.settle());
+  return write_file(paths_.container_state(id) + "/container.json", record.serialise(),
+                    durability_of(record));
 }
 
 Result<ContainerState> ContainerStore::load_state(const std::string& id) const {

@@ -22,6 +22,7 @@
 #include "bulkhead/oci/spec.h"
 #include "bulkhead/os/file.h"
 #include "bulkhead/runtime/container_record.h"
+#include "bulkhead/runtime/options.h"
 
 namespace bulkhead::runtime {
 
@@ -43,6 +44,11 @@ class ContainerStore {
   /// the options' `managed` and `remove_on_exit`.
   /// Errors: AlreadyExists for a name that is taken; Invalid for a name that is none.
   Result<ContainerRecord> create(ContainerRecord record, const oci::Spec& spec);
+
+  /// Lets `change` alter the options that the container's next start is made with, and writes them
+  /// down. Errors: NotFound; Invalid for options that no machine can be made with.
+  Result<> change_options(const std::string& id,
+                          const std::function<void(ContainerOptions&)>& change);
 
   /// In order of creation, oldest first. A container that cannot be read is passed over with a
   /// warning.

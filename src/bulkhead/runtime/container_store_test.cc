@@ -67,6 +67,24 @@ class ContainerStoreTest : public ::testing::Test {
   std::vector<std::string> released_;
 };
 
+TEST_F(ContainerStoreTest, OptionsChangeAndTheRestStays) {
+  const ContainerRecord record = create("web");
+  EXPECT_THAT(store_.change_options(record.id, [](auto& o) { o.memory_bytes = (77 << 20) + 1; }),
+              IsOk());
+  const auto changed = store_.find("web");
+  ASSERT_THAT(changed, IsOk());
+  EXPECT_EQ(changed->record.options.memory_bytes, 78 << 20);
+  EXPECT_EQ(changed->record.created, record.created);
+  EXPECT_EQ(changed->record.options.scratch_path, record.options.scratch_path);
+  // What no machine can be made with is not written.
+  EXPECT_THAT(store_.change_options(record.id, [](auto& o) { o.memory_bytes = 1; }),
+              IsError(ErrorCode::Invalid));
+  EXPECT_EQ(store_.find("web")->record.options.memory_bytes, 78 << 20);
+  EXPECT_THAT(store_.change_options(std::string(64, 'a'), [](auto&) {}),
+              IsError(ErrorCode::NotFound));
+  EXPECT_FALSE(os::path_exists(store_.bundle(std::string(64, 'a'))));
+}
+
 TEST_F(ContainerStoreTest, CreatesWhatIsMissing) {
   const ContainerRecord record = create();
   EXPECT_EQ(record.id.size(), 64);

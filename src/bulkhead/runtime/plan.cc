@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,6 +14,7 @@
 
 #include "bulkhead/agent/v1/agent.pb.h"
 #include "bulkhead/base/error.h"
+#include "bulkhead/base/memory_size.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/text.h"
 #include "bulkhead/network/resolver.h"
@@ -98,6 +100,13 @@ void plan_rehearsal(const oci::Spec& spec, agent::v1::StartRequest& plan) {
 template <class T>
 std::uint64_t limit(const std::optional<T>& value) {
   return value && *value > 0 ? static_cast<std::uint64_t>(*value) : 0;
+}
+
+/// As limit(), but a negative one takes it away.
+template <class T>
+std::uint64_t new_limit(const std::optional<T>& value) {
+  return value && std::cmp_less(*value, 0) ? std::numeric_limits<std::uint64_t>::max()
+                                           : limit(value);
 }
 
 void plan_resources(const oci::Resources& from, agent::v1::Resources& to) {
@@ -249,6 +258,25 @@ Result<agent::v1::StartRequest> plan_container(const std::string& id, const oci:
     plan.mutable_process()->set_terminal_rows(options.terminal_rows);
   }
   return plan;
+}
+
+Result<agent::v1::Resources> plan_update(const oci::Resources& resources,
+                                         std::uint64_t machine_memory_bytes) {
+  agent::v1::Resources limits;
+  if (const std::uint64_t memory = new_limit(resources.memory_limit_bytes); memory != 0) {
+    if (resources.memory_limit_bytes > 0 && memory > machine_memory_bytes) {
+      return fail(ErrorCode::FailedPrecondition,
+                  "{} of memory: the machine has {} until it is started again; stop the container, "
+                  "update it, start it",
+                  format_memory_size(memory), format_memory_size(machine_memory_bytes));
+    }
+    limits.set_memory_bytes(std::min(memory, machine_memory_bytes));
+  }
+  limits.set_cpu_quota_microseconds(new_limit(resources.cpu_quota_microseconds));
+  limits.set_cpu_period_microseconds(limit(resources.cpu_period_microseconds));
+  limits.set_cpu_shares(limit(resources.cpu_shares));
+  limits.set_pids(new_limit(resources.pids_limit));
+  return limits;
 }
 
 }  // namespace bulkhead::runtime

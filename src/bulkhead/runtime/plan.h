@@ -54,4 +54,10 @@ Result<agent::v1::StartRequest> plan_container(const std::string& id, const oci:
                                                const std::optional<GuestNetwork>& network,
                                                const network::ResolverConfig& resolver);
 
+/// New limits for a container that runs: of members that are absent, or 0, nothing; of negative
+/// ones that there is none. Memory and its negative are bounded by the machine, which has no swap.
+/// Errors: FailedPrecondition for more memory than the machine has.
+Result<agent::v1::Resources> plan_update(const oci::Resources& resources,
+                                         std::uint64_t machine_memory_bytes);
+
 }  // namespace bulkhead::runtime

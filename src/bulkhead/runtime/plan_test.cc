@@ -1,5 +1,6 @@
 #include "bulkhead/runtime/plan.h"
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -81,6 +82,44 @@ TEST(Plan, SaysAllOfTheProcess) {
   EXPECT_TRUE(plan.terminal());
   EXPECT_EQ(plan.terminal_columns(), 80);
   EXPECT_EQ(plan.terminal_rows(), 24);
+}
+
+TEST(PlanUpdate, SaysOnlyWhatIsToChange) {
+  constexpr std::uint64_t kMachine = std::uint64_t{256} << 20U;
+  const auto nothing = plan_update({}, kMachine);
+  ASSERT_THAT(nothing, IsOk());
+  EXPECT_EQ(nothing->ByteSizeLong(), 0U);
+  const auto limits = plan_update({.memory_limit_bytes = 100 << 20,
+                                   .cpu_shares = 512,
+                                   .cpu_quota_microseconds = 50'000,
+                                   .cpu_period_microseconds = 100'000,
+                                   .pids_limit = 20},
+                                  kMachine);
+  ASSERT_THAT(limits, IsOk());
+  EXPECT_EQ(limits->memory_bytes(), 100U << 20U);
+  EXPECT_EQ(limits->cpu_shares(), 512U);
+  EXPECT_EQ(limits->cpu_quota_microseconds(), 50'000U);
+  EXPECT_EQ(limits->cpu_period_microseconds(), 100'000U);
+  EXPECT_EQ(limits->pids(), 20U);
+}
+
+TEST(PlanUpdate, NegativeLimitsAreNone) {
+  constexpr std::uint64_t kMachine = std::uint64_t{256} << 20U;
+  const auto limits = plan_update(
+      {.memory_limit_bytes = -1, .cpu_quota_microseconds = -1, .pids_limit = -1}, kMachine);
+  ASSERT_THAT(limits, IsOk());
+  EXPECT_EQ(limits->memory_bytes(), kMachine);
+  EXPECT_EQ(limits->cpu_quota_microseconds(), UINT64_MAX);
+  EXPECT_EQ(limits->pids(), UINT64_MAX);
+}
+
+TEST(PlanUpdate, AMachineKeepsItsSize) {
+  constexpr std::uint64_t kMachine = std::uint64_t{256} << 20U;
+  EXPECT_THAT(plan_update({.memory_limit_bytes = 256 << 20}, kMachine), IsOk());
+  const auto refused = plan_update({.memory_limit_bytes = 300 << 20}, kMachine);
+  ASSERT_THAT(refused, IsError(ErrorCode::FailedPrecondition));
+  EXPECT_THAT(refused.error().message(), HasSubstr("300 MiB"));
+  EXPECT_THAT(refused.error().message(), HasSubstr("256 MiB"));
 }
 
 TEST(Plan, AProcessWithoutCapabilitiesHasNone) {

@@ -46,6 +46,7 @@ using google::protobuf::Empty;
 using ttrpc::Responder;
 
 constexpr std::string_view kOptionsType = "bulkhead.v1.CreateOptions";
+constexpr std::string_view kResourcesType = "LinuxResources";
 constexpr std::string_view kRootType = "bulkhead/ext4";
 constexpr std::size_t kLargestSpec = 16U << 20U;
 
@@ -497,6 +498,25 @@ void TaskService::stats(task_api::StatsRequest request,
             to_metrics(*statistics, container_->machine_memory_bytes()).SerializeAsString());
         respond(response);
       });
+}
+
+void TaskService::update(task_api::UpdateTaskRequest request, Responder<Empty> respond) {
+  const auto container = find(request.id());
+  if (!container) {
+    respond(container.error());
+    return;
+  }
+  if (bare_type(request.resources().type_url()) != kResourcesType) {
+    respond(fail(ErrorCode::Unsupported, "update: resources of type {} are not supported, only {}",
+                 quote(request.resources().type_url()), kResourcesType));
+    return;
+  }
+  const auto resources = oci::Resources::parse(request.resources().value());
+  if (!resources) {
+    respond(resources.error());
+    return;
+  }
+  (*container)->update(*resources, answer(std::move(respond)));
 }
 
 void TaskService::kill(task_api::KillRequest request, Responder<Empty> respond) {

@@ -12,6 +12,8 @@
 //           its writer closes it.
 // Stats     are io.containerd.cgroups.v2.Metrics of the container's cgroup in its guest, bounded by
 //           its machine.
+// Update    of limits takes memory, processor time and the number of processes; swap, reservations
+//           and processor sets mean nothing in a machine of its own.
 // Delete    of the first process is answered when machine, address and files are given back.
 
 #include <memory>
@@ -68,6 +70,8 @@ class TaskService final : public containerd::task::v2::TaskService {
             ttrpc::Responder<containerd::task::v2::WaitResponse> respond) override;
   void stats(containerd::task::v2::StatsRequest request,
              ttrpc::Responder<containerd::task::v2::StatsResponse> respond) override;
+  void update(containerd::task::v2::UpdateTaskRequest request,
+              ttrpc::Responder<google::protobuf::Empty> respond) override;
   void connect(containerd::task::v2::ConnectRequest request,
                ttrpc::Responder<containerd::task::v2::ConnectResponse> respond) override;
   void shutdown(containerd::task::v2::ShutdownRequest request,

@@ -346,6 +346,46 @@ TEST_F(TaskServiceTest, StatsAreTheGuestsAndBoundedByTheMachine) {
             containerd::v1::types::RUNNING);
 }
 
+TEST_F(TaskServiceTest, UpdateChangesLimitsUpToTheMachines) {
+  record_.options.memory_bytes = std::uint64_t{200} << 20U;
+  auto update = of<task_api::UpdateTaskRequest>();
+  update.mutable_resources()->set_type_url(
+      "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources");
+  update.mutable_resources()->set_value(R"({"memory":{"limit":104857600}})");
+  EXPECT_THAT(task_->update_and_wait(update), IsError(ErrorCode::NotFound));
+  ASSERT_THAT(task_->create_and_wait(create_request()), IsOk());
+  boot();
+  EXPECT_THAT(task_->update_and_wait(update), IsError(ErrorCode::FailedPrecondition));
+  ASSERT_THAT(task_->start_and_wait(of<task_api::StartRequest>()), IsOk());
+  EXPECT_THAT(task_->update_and_wait(update), IsOk());
+  ASSERT_EQ(guest_->updates.size(), 1);
+  EXPECT_EQ(guest_->updates[0].resources().memory_bytes(), 104857600);
+  EXPECT_EQ(guest_->updates[0].resources().pids(), 0);
+
+  update.mutable_resources()->set_value(R"({"memory":{"limit":268435457}})");
+  const auto too_much = task_->update_and_wait(update);
+  ASSERT_THAT(too_much, IsError(ErrorCode::FailedPrecondition));
+  EXPECT_THAT(too_much.error().message(), HasSubstr("256 MiB"));
+  update.mutable_resources()->set_value("{");
+  EXPECT_THAT(task_->update_and_wait(update), IsError(ErrorCode::Invalid));
+  update.mutable_resources()->set_type_url("io.containerd.cgroups.v1.Something");
+  EXPECT_THAT(task_->update_and_wait(update), IsError(ErrorCode::Unsupported));
+  EXPECT_EQ(guest_->updates.size(), 1);
+}
+
+TEST_F(TaskServiceTest, AnUpdateThatTheGuestRefusesSaysWhy) {
+  run();
+  guest_->on_update = [](auto respond) {
+    respond(fail(ErrorCode::ResourceExhausted, "memory: 9 MiB are in use"));
+  };
+  auto update = of<task_api::UpdateTaskRequest>();
+  update.mutable_resources()->set_type_url("LinuxResources");
+  update.mutable_resources()->set_value(R"({"memory":{"limit":1048576}})");
+  const auto refused = task_->update_and_wait(update);
+  ASSERT_THAT(refused, IsError(ErrorCode::ResourceExhausted));
+  EXPECT_THAT(refused.error().message(), HasSubstr("9 MiB are in use"));
+}
+
 TEST_F(TaskServiceTest, KillOfWhatHasEndedIsNotFound) {
   run();
   end(0);
