@@ -196,6 +196,48 @@ no_tap() { [ -z "$(ip -o link show type tun)" ]; }
   nothing_left
 }
 
+# within SECONDS COMMAND…: it ends in that time, with the status that it has.
+within() {
+  local limit=$1 begin=$SECONDS status=0
+  shift
+  "$@" || status=$?
+  [ $((SECONDS - begin)) -le "$limit" ] || return 99
+  return $status
+}
+
+@test "a machine that was stopped and goes on: the container survives" {
+  bulkhead run -d --name box "$BUSYBOX" sleep 1000
+  kill -STOP "$(vm_of box)"
+  sleep 3
+  run timeout 1 bulkhead exec box echo alive
+  [ "$status" -eq 124 ]
+  kill -CONT "$(vm_of box)"
+  [ "$(bulkhead exec box echo alive)" = alive ]
+  [ "$(field box .state.status)" = running ]
+  bulkhead stop -t 1 box
+  [ "$(field box .state.error)" = "" ]
+}
+
+@test "a machine that stands still is ended by kill, stop and rm in bounded time" {
+  bulkhead run -d --name killed "$BUSYBOX" sleep 1000
+  bulkhead run -d --name stopped "$BUSYBOX" sleep 1000
+  bulkhead run -d --name removed "$BUSYBOX" sleep 1000
+  for name in killed stopped removed; do
+    kill -STOP "$(vm_of $name)"
+  done
+  within 20 bulkhead kill killed
+  within 5 bulkhead wait killed
+  [ "$(field killed .state.exit_code)" -eq 137 ]
+  [[ "$(field killed .state.error)" == *"does not obey"* ]]
+  within 40 bulkhead stop -t 2 stopped
+  [ "$(field stopped .state.status)" = stopped ]
+  [ "$(field stopped .state.exit_code)" -eq 137 ]
+  within 40 bulkhead rm -f removed
+  bulkhead rm killed stopped
+  wait_until 5 no_tap
+  nothing_left
+}
+
 @test "kill -9 at every tenth of a second of a start leaves nothing" {
   for delay in 0.02 0.1 0.2 0.3 0.4 0.5 0.6 0.7; do
     setsid bulkhead run --rm --name "at-$delay" "$BUSYBOX" sleep 1000 >/dev/null 2>&1 3>&- &

@@ -92,12 +92,14 @@ Result<> stop_one(const runtime::ContainerStore& store, const StoredContainer& c
   }
   Session& session = **connected;
   auto asked = send_signal(session, container, stop_signal_of(container.record));
-  if (!asked && asked.error().code() != ErrorCode::FailedPrecondition) {
+  // A guest that cannot even be asked has had its time.
+  const bool is_deaf = !asked && asked.error().code() == ErrorCode::Timeout;
+  if (!asked && !is_deaf && asked.error().code() != ErrorCode::FailedPrecondition) {
     return asked;
   }
   // A timeout of 0 would be none at all.
   const auto patience = std::max<std::chrono::nanoseconds>(timeout, std::chrono::milliseconds(1));
-  if (asked && !BH_TRY(ends_within(session, container, patience))) {
+  if (is_deaf || (asked && !BH_TRY(ends_within(session, container, patience)))) {
     const auto killed = send_signal(session, container, SIGKILL);
     if (!killed && killed.error().code() != ErrorCode::FailedPrecondition) {
       return killed;
