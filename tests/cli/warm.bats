@@ -100,6 +100,28 @@ no_maker_works() { [ -z "$(template_makers)" ]; }
   [ "$(sort -u "$WORK/one" "$WORK/two" "$WORK/three" | wc -l)" = 18 ]
 }
 
+# at_random CONTAINER: what the kernel gave its first process to make canaries and cookies of. The
+# auxiliary vector says where it is (entry 25), the process's memory what.
+at_random() {
+  # shellcheck disable=SC2016
+  bulkhead exec "$1" sh -c '
+    at=$(od -An -v -t u8 -w16 /proc/1/auxv | awk "\$1 == 25 {print \$2}")
+    dd if=/proc/1/mem bs=1 skip="$at" count=16 2>/dev/null | od -An -v -t x1'
+}
+
+@test "programs of two clones have other random bytes from their kernel" {
+  for name in one two; do
+    bulkhead run -d --name $name "$BUSYBOX" sleep 1000
+    [ "$(field $name .state.warm)" = true ]
+    at_random $name >"$WORK/random.$name"
+    [ "$(wc -w <"$WORK/random.$name")" -eq 16 ]
+  done
+  run cmp -s "$WORK/random.one" "$WORK/random.two"
+  [ "$status" -eq 1 ]
+  # And are the same when they are looked at twice: it was that.
+  [ "$(at_random one)" = "$(cat "$WORK/random.one")" ]
+}
+
 @test "containers that run at once have addresses of their own, and reach each other" {
   for name in one two; do
     bulkhead run -d --name $name "$BUSYBOX" sleep 1000
@@ -159,6 +181,30 @@ no_maker_works() { [ -z "$(template_makers)" ]; }
 @test "a template that is whole is used after a reboot" {
   after_a_reboot
   starts_warm
+}
+
+# with_other_qemu COMMAND…: as after an upgrade, there is another program in QEMU's place.
+with_other_qemu() {
+  # shellcheck disable=SC2016
+  unshare --mount -- sh -c 'mount --bind "$0" /usr/bin/qemu-system-x86_64 && exec "$@"' "$WORK/qemu" "$@"
+}
+
+count_templates() { bulkhead system template list --format json | jq length; }
+
+@test "a template is for the QEMU that made it: another one boots and makes its own" {
+  cp /usr/bin/qemu-system-x86_64 "$WORK/qemu"
+  before=$(count_templates)
+  with_other_qemu bulkhead run --name one "$BUSYBOX" true
+  [ "$(field one .state.warm)" = false ]
+  bulkhead rm one
+  wait_until 20 no_maker_works
+  [ "$(count_templates)" -eq $((before + 1)) ]
+  with_other_qemu bulkhead run --name one "$BUSYBOX" true
+  [ "$(field one .state.warm)" = true ]
+  bulkhead rm one
+  # The first one's is as good as it was.
+  starts_warm
+  rm "$WORK/qemu"
 }
 
 @test "a state that QEMU does not take costs time only" {
