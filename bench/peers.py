@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import time
 
-IMAGE = "localhost/busybox:bench"
+from measure import IMAGE
+
 # The distribution's programs first: what lies in /usr/local is anybody's.
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin:" + os.environ.get("PATH", "")
 

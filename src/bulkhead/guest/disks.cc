@@ -167,8 +167,7 @@ Result<> mount_data_disks(const agent::v1::StartRequest& plan) {
 
 Result<std::vector<os::UniqueFd>> clone_data_disks(const agent::v1::StartRequest& plan) {
   std::vector<os::UniqueFd> clones;
-  for (unsigned left = static_cast<unsigned>(std::ranges::count_if(plan.mounts(), is_data_disk));
-       left > 0; --left) {
+  for (auto left = std::ranges::count_if(plan.mounts(), is_data_disk); left > 0; --left) {
     const std::string path = data_directory(static_cast<unsigned>(clones.size()));
     const os::UniqueFd disk = BH_TRY(os::open_file(path, O_PATH | O_DIRECTORY));
     clones.push_back(BH_TRY(os::clone_tree(disk.get())));

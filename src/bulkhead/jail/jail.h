@@ -45,9 +45,10 @@ struct Limits {
 
 /// A process that knows nothing of the host. Besides what is named here it has: a tmpfs root with
 /// /dev/null and /dev/urandom, mount, network (no interface), PID (it is PID 1), IPC, UTS and
-/// cgroup namespaces, a user namespace of one user without capabilities (with shares: of all users
-/// that files may belong to), no_new_privs, a seccomp
+/// cgroup namespaces, a user namespace of one user without capabilities, no_new_privs, a seccomp
 /// filter (jail/seccomp.h), no controlling terminal, no core dumps, a session keyring of its own.
+/// With shares its user namespace also has the users that files belong to, and there is a /proc of
+/// its own processes alone.
 struct JailSpec {
   /// argv[0] is a path in the jail.
   std::vector<std::string> arguments;

@@ -10,11 +10,11 @@ namespace bulkhead::jail {
 /// namespaces, mounts, tracing and reading other processes, kernel modules, keys, BPF, performance
 /// events, io_uring, userfaultfd, execution by descriptor, changing the clock or the host; sockets
 /// of every family but AF_UNIX (AF_VSOCK and AF_ALG know no network namespace). clone3 fails with
-/// ENOSYS, since its flags cannot be examined: the C library falls back to clone. Calls of another
-/// architecture or ABI kill the process.
+/// ENOSYS, since its flags cannot be examined: the C library falls back to clone. Making nodes too
+/// fails; with `makes_nodes` only that of device nodes. Calls of another architecture or ABI kill the
+/// process.
 /// All else is allowed, and left to the other layers. QEMU adds its own filter (`-sandbox`), which
 /// also denies it processes and exec.
-/// Making device nodes is denied; with `makes_nodes` other nodes, such as FIFOs, are not.
 std::vector<sock_filter> seccomp_program(bool makes_nodes = false);
 
 }  // namespace bulkhead::jail
