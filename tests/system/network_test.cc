@@ -4,10 +4,12 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <optional>
 #include <set>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -370,6 +372,33 @@ TEST_F(NetworksTest, OneThatAnotherRunDirectoryUsesStays) {
   const auto refused = open().remove("bulkhead");
   ASSERT_THAT(refused, IsError(ErrorCode::FailedPrecondition));
   EXPECT_THAT(refused.error().message(), HasSubstr(guest->interface));
+}
+
+TEST_F(NetworksTest, RemovalBesideStartsHarmsNobody) {
+  // A thread with a connection of its own is what another process is.
+  std::atomic<int> removals = 0;
+  std::jthread remover([&](const std::stop_token& stop) {
+    Networks networks = open("remover");
+    while (!stop.stop_requested()) {
+      const auto removed = networks.remove("bulkhead");
+      removals += removed ? 1 : 0;
+      EXPECT_TRUE(removed || removed.error().code() == ErrorCode::FailedPrecondition ||
+                  removed.error().code() == ErrorCode::NotFound)
+          << removed.error().message();
+    }
+  });
+  Networks networks = open();
+  for (int i = 0; i < 30; ++i) {
+    const auto attachment = networks.attach("bulkhead", "one");
+    ASSERT_THAT(attachment, IsOk());
+    // A removal that came between is undone.
+    shell("for i in $(seq 100); do ip -o link show master bulkhead0 2>/dev/null | grep -q " +
+          attachment->interface + " && exit; sleep 0.05; done; exit 1");
+    ASSERT_THAT(networks.detach("one"), IsOk());
+  }
+  remover.request_stop();
+  remover.join();
+  EXPECT_GT(removals, 0);
 }
 
 TEST_F(NetworksTest, ForwardingStaysOnWhereOthersForward) {

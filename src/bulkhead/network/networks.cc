@@ -381,22 +381,36 @@ struct Networks::State {
   Result<> remove(std::string_view name) {
     BH_TRY(connect());
     const auto lock = BH_TRY(lock_network_namespace());
-    const auto known = BH_TRY(find(name));
-    const std::string bridge = known ? known->bridge : std::string(kDefaultBridge);
-    // Another run directory may have made the default network.
-    const auto link = known || name == kDefaultNetwork
-                          ? BH_TRY(netlink::find_link(kernel->route, bridge))
-                          : std::nullopt;
-    if (!known && !link) {
+    const auto bridge = BH_TRY(bridge_of(name));
+    if (!bridge) {
       return fail(ErrorCode::NotFound, "not there");
     }
-    if (link) {
-      std::ignore = BH_TRY(gateway_of(*kernel, *link, gateway_if(known)));
-    }
     BH_TRY(check_unused(name));
-    BH_TRY(remove_bridge(*kernel, bridge));
+    BH_TRY(remove_bridge(*kernel, bridge->name));
+    // A container that found the network whole a moment ago does not ask for the lock.
+    if (!BH_TRY(interfaces_present(*kernel)).empty()) {
+      std::ignore = BH_TRY(build_bridge(*kernel, *bridge));
+      return fail(ErrorCode::FailedPrecondition, "a container has just begun to use it");
+    }
     auto forget = BH_TRY(database.prepare("DELETE FROM networks WHERE name = ?"));
     return forget.bind(1, name).run();
+  }
+
+  /// As it is there, or was made once. Nothing for a network of which nothing is known. Errors:
+  /// FailedPrecondition when the link is somebody else's.
+  Result<std::optional<Bridge>> bridge_of(std::string_view name) {
+    const auto known = BH_TRY(find(name));
+    // Another run directory may have made the default network.
+    if (!known && name != kDefaultNetwork) {
+      return std::nullopt;
+    }
+    const std::string bridge = known ? known->bridge : std::string(kDefaultBridge);
+    const auto link = BH_TRY(netlink::find_link(kernel->route, bridge));
+    if (!link) {
+      return known ? std::optional(known->plan()) : std::nullopt;
+    }
+    const auto gateway = BH_TRY(gateway_of(*kernel, *link, gateway_if(known)));
+    return Bridge{.name = bridge, .gateway = gateway, .mtu = link->mtu};
   }
 };
 
