@@ -123,6 +123,8 @@ in_bash() {
     "bulkhead system te" "bulkhead system template"
   "$BATS_TEST_DIRNAME/lib/press-tab.py" zsh "autoload -U compinit; compinit -D; source $WORK/_bulkhead" \
     "bulkhead run --env-file $WORK/fi" "bulkhead run --env-file $WORK/file-one"
+  "$BATS_TEST_DIRNAME/lib/press-tab.py" zsh "autoload -U compinit; compinit -D; source $WORK/_bulkhead" \
+    "bulkhead run --env-file=$WORK/fi" "bulkhead run --env-file=$WORK/file-one"
 }
 
 @test "fish: what it offers" {
@@ -136,6 +138,7 @@ in_bash() {
   [ "$(offered "bulkhead ru")" = "run	Run a command in a new container" ]
   [ "$(offered "bulkhead run --pull=m")" = "--pull=missing" ]
   [[ $(offered "bulkhead run --env-file $WORK/fi") == "$WORK/file-one"* ]]
+  [[ $(offered "bulkhead run --env-file=$WORK/fi") == "--env-file=$WORK/file-one"* ]]
 }
 
 @test "completion needs a shell that it knows" {

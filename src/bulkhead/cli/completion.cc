@@ -102,7 +102,10 @@ function __bulkhead_complete
     set -l word (commandline -ct)
     for line in ($program __complete -- $words "$word" 2>/dev/null)
         if test "$line" = :files
-            __fish_complete_path (string replace -r -- '^--[^=]*=' '' "$word")
+            set -l option (string match -r -- '^--[^=]*=' "$word")
+            for path in (__fish_complete_path (string replace -r -- '^--[^=]*=' '' "$word"))
+                echo "$option$path"
+            end
         else
             echo $line
         end
