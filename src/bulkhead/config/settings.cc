@@ -37,9 +37,8 @@ std::string_view trimmed(std::string_view text) {
              : text.substr(begin, text.find_last_not_of(kSpace) + 1 - begin);
 }
 
-/// A file under construction knows its lines no more once it is parsed, and people look for them:
-/// ": line 3" of a table's header, or of a key of that table. Nothing for what is written
-/// otherwise.
+/// ": line 3" of a table's header, or of a key of that table: values do not know their lines, and
+/// people look for them. Nothing for what is written in another way (templates.budget = …).
 std::string line_of(std::string_view text, std::string_view table, std::string_view key) {
   std::string_view current;
   std::size_t number = 0;
