@@ -31,7 +31,8 @@ constexpr std::size_t kShortId = 12;
 
 /// Whether a command has any use for a container that is so.
 bool suits(std::string_view command, ContainerStatus status) {
-  constexpr std::array<std::string_view, 4> kOnlyRunning = {"exec", "kill", "stop", "wait"};
+  constexpr std::array<std::string_view, 5> kOnlyRunning = {"exec", "kill", "stats", "stop",
+                                                            "wait"};
   if (std::ranges::find(kOnlyRunning, command) != kOnlyRunning.end()) {
     return status == ContainerStatus::Running;
   }
