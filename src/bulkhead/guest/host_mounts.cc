@@ -14,7 +14,6 @@
 #include "bulkhead/base/text.h"
 #include "bulkhead/guest/disks.h"
 #include "bulkhead/guest/layout.h"
-#include "bulkhead/os/file.h"
 #include "bulkhead/os/io.h"
 #include "bulkhead/os/mount.h"
 #include "bulkhead/os/unique_fd.h"

@@ -21,11 +21,8 @@
 #include <sys/sysmacros.h>
 #include <sys/types.h>
 
-#include <algorithm>
-#include <cerrno>
 #include <csignal>
 #include <cstddef>
-#include <cstdint>
 #include <cstdlib>
 #include <optional>
 #include <span>
