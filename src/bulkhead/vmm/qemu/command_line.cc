@@ -30,6 +30,11 @@ constexpr std::uint64_t kMebibyte = 1U << 20U;
 /// of about 45 characters for each of 8 slots).
 constexpr std::size_t kLongestKernelArguments = 2048 - 512;
 
+/// tb-size: MiB of translated code, after which all of it is dropped and made anew. A start
+/// needs 28. QEMU's own limit, 1 GiB, would let a machine take that much of the host beside its
+/// memory.
+constexpr const char* kEmulator = "tcg,thread=multi,tb-size=256";
+
 const char* processor(const MachinePlan& plan) {
   if (plan.accelerator == Accelerator::Kvm) {
     return plan.kvm_refuses_arch_capabilities ? "host,-arch-capabilities" : "host";
@@ -285,8 +290,8 @@ std::vector<std::string> command_line(const MachinePlan& plan) {
       // Nothing that is not named here.
       "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-sandbox",
       "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny", "-M",
-      machine_options(plan), "-accel", is_kvm ? "kvm" : "tcg,thread=multi", "-cpu", processor(plan),
-      "-smp", std::to_string(plan.vcpus), "-m", fmt::format("{}M", plan.memory_bytes / kMebibyte),
+      machine_options(plan), "-accel", is_kvm ? "kvm" : kEmulator, "-cpu", processor(plan), "-smp",
+      std::to_string(plan.vcpus), "-m", fmt::format("{}M", plan.memory_bytes / kMebibyte),
       "-global", "virtio-mmio.force-legacy=false", "-chardev",
       fmt::format("socket,id=qmp,fd={}", kQmpDescriptor), "-mon", "chardev=qmp,mode=control"};
   add_origin(arguments, plan);

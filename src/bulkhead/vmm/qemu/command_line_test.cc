@@ -67,7 +67,7 @@ TEST(CommandLine, IsTheMachineAskedFor) {
   EXPECT_EQ(arguments.front(), "/qemu");
   EXPECT_EQ(value_of(arguments, "-smp"), "2");
   EXPECT_EQ(value_of(arguments, "-m"), "1024M");
-  EXPECT_EQ(value_of(arguments, "-accel"), "tcg,thread=multi");
+  EXPECT_EQ(value_of(arguments, "-accel"), "tcg,thread=multi,tb-size=256");
   EXPECT_THAT(value_of(arguments, "-cpu"), testing::StartsWith("max"));
   EXPECT_THAT(value_of(arguments, "-M"), HasSubstr("microvm,acpi=off"));
   EXPECT_THAT(arguments, IsSupersetOf({"-nodefaults", "-no-user-config", "-no-reboot"}));
