@@ -84,6 +84,6 @@ limit_in() { bulkhead exec "$1" cat /sys/fs/cgroup/memory.max; }
   done
   [ "$(field one .options.memory_bytes)" -eq $((100 << 20)) ]
   run bulkhead update one
-  [ "$status" -eq 1 ]
+  [ "$status" -eq 125 ]
   [[ $output == *--memory* ]]
 }

@@ -1,5 +1,6 @@
 #include "bulkhead/images/fetch_layers.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -72,6 +73,11 @@ class LayerFetcher {
         steps[started] = BH_TRY(start(layers_[started], root != nullptr));
       }
       const Step step = std::exchange(steps[index], {});
+      const auto next =
+          std::ranges::find_if(steps, [](const Step& other) { return other.pipe != nullptr; });
+      if (step.pipe != nullptr && next != steps.end()) {
+        step.pipe->follow_with(*next->pipe);
+      }
       total += BH_TRY(finish(layers_[index], step, root, kMostUnpackedBytes - total)
                           .context("layer " + layers_[index].blob.digest.text()));
     }

@@ -614,6 +614,32 @@ TEST_F(FetchTest, LinksOfOneLayerDoNotLeadTheNextOutside) {
   EXPECT_FALSE(os::path_exists("/probe"));
 }
 
+TEST_F(FetchTest, ALayerIsInflatedWhileTheOneBeforeIsStillApplied) {
+  MemorySource source;
+  TestImage image;
+  const std::vector<std::string> tars = {tar_with("first", "1"), tar_with("second", "2")};
+  image.layer(source, tars[0]).layer(source, tars[1]).finish(source);
+  store::Store store = open();
+  store::Ingest ingest = *store.begin_ingest();
+  const auto pipe = [&](std::size_t index) {
+    return std::make_unique<LayerPipe>(
+        LayerPipeOptions{.descriptor = image.manifest.layers[index],
+                         .diff_id = image.config.diff_ids[index],
+                         .most_tar_bytes = kMostUnpackedBytes},
+        [&tars, index]() -> Result<std::unique_ptr<archive::Reader>> {
+          return std::make_unique<archive::BytesReader>(as_bytes(tars[index]));
+        },
+        *ingest.create_blob());
+  };
+  const auto second = pipe(1);
+  const auto first = pipe(0);
+  first->follow_with(*second);
+  std::ignore = first->tar();
+  // Nobody reads either: what is small passes by itself.
+  EXPECT_THAT(first->finish({}), IsOk());
+  EXPECT_THAT(second->finish({}), IsOk());
+}
+
 TEST_F(FetchTest, StopsAtALimitOfInflatedBytes) {
   MemorySource source;
   TestImage image;

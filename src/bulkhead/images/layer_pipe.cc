@@ -160,7 +160,30 @@ void LayerPipe::wait_for_turn() {
   changed_.wait(lock, [&] { return has_turn_ || is_stopped_; });
 }
 
-void LayerPipe::inflate() { queue_.finish(inflate_all()); }
+void LayerPipe::give_turn() {
+  {
+    const std::lock_guard lock(mutex_);
+    has_turn_ = true;
+  }
+  changed_.notify_all();
+}
+
+void LayerPipe::follow_with(LayerPipe& next) {
+  const std::lock_guard lock(mutex_);
+  next_ = &next;
+}
+
+void LayerPipe::inflate() {
+  queue_.finish(inflate_all());
+  LayerPipe* next = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    next = is_stopped_ ? nullptr : next_;
+  }
+  if (next != nullptr) {
+    next->give_turn();
+  }
+}
 
 Result<> LayerPipe::inflate_all() {
   wait_for_turn();
@@ -195,11 +218,7 @@ Result<> LayerPipe::hash_all() {
 }
 
 archive::Reader& LayerPipe::tar() {
-  {
-    const std::lock_guard lock(mutex_);
-    has_turn_ = true;
-  }
-  changed_.notify_all();
+  give_turn();
   return queue_;
 }
 

@@ -53,9 +53,13 @@ class LayerPipe {
   /// Gives everything up that is still going on.
   ~LayerPipe();
 
-  /// The tar stream. The decoder begins only now, so that one layer at a time has one: it may take
-  /// 128 MiB, and what it could do ahead is no more than what the queue holds.
+  /// The tar stream. The decoder begins now at the latest.
   archive::Reader& tar();
+
+  /// The decoder of `next` begins when this one's has ended, while the tail of this layer is still
+  /// hashed and applied. So one layer at a time has a decoder, which may take 128 MiB. To be called
+  /// before tar(); `next` must outlive this pipe.
+  void follow_with(LayerPipe& next);
 
   [[nodiscard]] const Digest& diff_id() const { return options_.diff_id; }
 
@@ -80,6 +84,7 @@ class LayerPipe {
   void hash();
   Result<> hash_all();
   void wait_for_turn();
+  void give_turn();
   void stop();
 
   LayerPipeOptions options_;
@@ -94,6 +99,7 @@ class LayerPipe {
   std::uint64_t available_ = 0;  ///< bytes of the blob that are in the file
   std::optional<Result<>> fetched_;
   bool has_turn_ = false;
+  LayerPipe* next_ = nullptr;
   bool is_stopped_ = false;
 
   PieceQueue queue_;
