@@ -15,13 +15,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <csignal>
 #include <cstdint>
 #include <span>
 #include <string>
-#include <vector>
 
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"

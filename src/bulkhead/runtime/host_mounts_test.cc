@@ -1,6 +1,5 @@
 #include "bulkhead/runtime/host_mounts.h"
 
-#include <cstddef>
 #include <cstdlib>
 #include <string>
 #include <utility>
