@@ -20,6 +20,7 @@
 #include "bulkhead/runtime/container_store.h"
 #include "bulkhead/runtime/templates.h"
 #include "bulkhead/store/catalog.h"
+#include "bulkhead/store/image_record.h"
 
 namespace bulkhead::cli {
 namespace {

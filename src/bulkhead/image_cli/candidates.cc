@@ -13,6 +13,7 @@
 #include "bulkhead/oci/reference.h"
 #include "bulkhead/program/complete.h"
 #include "bulkhead/store/catalog.h"
+#include "bulkhead/store/image_record.h"
 
 namespace bulkhead::image_cli {
 namespace {

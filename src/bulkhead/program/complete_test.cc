@@ -1,6 +1,5 @@
 #include "bulkhead/program/complete.h"
 
-#include <memory>
 #include <string>
 #include <vector>
 
