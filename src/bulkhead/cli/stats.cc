@@ -81,10 +81,11 @@ class Watched {
       BH_TRY(loop_->run_once(kPatience));
     }
     // Without it there is no figure of the host's memory.
-    const auto processes = os::list_processes();
+    const auto processes = os::list_processes().value_or(std::vector<os::ListedProcess>());
     std::vector<StatsLine> lines;
+    lines.reserve(shown.size());
     for (const StoredContainer& container : shown) {
-      lines.push_back(line_of(container, processes.value_or(std::vector<os::ListedProcess>())));
+      lines.push_back(line_of(container, processes));
     }
     return lines;
   }

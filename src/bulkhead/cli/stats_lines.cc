@@ -6,7 +6,9 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <ratio>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>

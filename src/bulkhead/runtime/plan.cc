@@ -16,7 +16,6 @@
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/memory_size.h"
 #include "bulkhead/base/result.h"
-#include "bulkhead/base/text.h"
 #include "bulkhead/network/resolver.h"
 #include "bulkhead/oci/spec.h"
 #include "bulkhead/runtime/host_mounts.h"
