@@ -18,6 +18,7 @@
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/text.h"
 #include "bulkhead/os/file_info.h"
+#include "bulkhead/os/unique_fd.h"
 #include "bulkhead/vmm/accelerator.h"
 #include "bulkhead/vmm/machine.h"
 #include "bulkhead/vmm/qemu/installation.h"
