@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "bulkhead/base/error.h"
 #include "bulkhead/base/testing.h"
 #include "bulkhead/ext4/geometry.h"
 

@@ -1,7 +1,6 @@
 #include "bulkhead/ext4/crc32c.h"
 
 #include <cstddef>
-#include <cstdint>
 #include <string>
 
 #include <gtest/gtest.h>

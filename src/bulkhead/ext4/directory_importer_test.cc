@@ -15,6 +15,8 @@
 #include <gtest/gtest.h>
 
 #include "bulkhead/base/bytes.h"
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/result.h"
 #include "bulkhead/base/testing.h"
 #include "bulkhead/ext4/device.h"
 #include "bulkhead/ext4/formatter.h"
@@ -35,7 +37,7 @@ class DirectoryImporterTest : public testing::Test {
     EXPECT_THAT(os::make_directories(top_), IsOk());
   }
 
-  ~DirectoryImporterTest() override { EXPECT_THAT(os::remove_tree(top_), IsOk()); }
+  void TearDown() override { EXPECT_THAT(os::remove_tree(top_), IsOk()); }
 
   [[nodiscard]] std::string path(const std::string& name) const { return top_ + "/" + name; }
 

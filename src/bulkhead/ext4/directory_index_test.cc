@@ -40,11 +40,13 @@ TEST(HashName, AgreesWithDebugfs) {
 
 std::uint32_t blocks_of(std::size_t count, std::size_t name_size) {
   std::vector<std::string> names;
-  std::vector<NamedInode> entries;
+  names.reserve(count);
   for (std::size_t i = 0; i < count; ++i) {
     names.push_back(std::to_string(i));
     names.back().resize(name_size, '-');
   }
+  std::vector<NamedInode> entries;
+  entries.reserve(count);
   for (const std::string& name : names) {
     entries.push_back({.name = name, .inode = 12, .type = kTypeFile});
   }

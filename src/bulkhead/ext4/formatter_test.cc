@@ -12,6 +12,8 @@
 #include <gtest/gtest.h>
 
 #include "bulkhead/base/bytes.h"
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/result.h"
 #include "bulkhead/base/testing.h"
 #include "bulkhead/ext4/crc32c.h"
 #include "bulkhead/ext4/device.h"
@@ -41,21 +43,21 @@ class FormatterTest : public testing::Test {
   void SetUp() override { restart({}); }
 
   void restart(const FormatOptions& options) {
-    auto created = Formatter::create(device, options);
+    auto created = Formatter::create(device_, options);
     ASSERT_THAT(created, IsOk());
-    formatter.emplace(std::move(*created));
+    formatter_.emplace(std::move(*created));
   }
 
   Result<> file(std::string_view path, std::string_view content) {
-    BH_TRY(formatter->begin_file(path, {}));
-    BH_TRY(formatter->append(as_bytes(content)));
-    return formatter->end_file();
+    BH_TRY(formatter_->begin_file(path, {}));
+    BH_TRY(formatter_->append(as_bytes(content)));
+    return formatter_->end_file();
   }
 
-  Result<FormatResult> finish() { return std::move(*formatter).finish(); }
+  Result<FormatResult> finish() { return std::move(*formatter_).finish(); }
 
-  MemoryDevice device;
-  std::optional<Formatter> formatter;
+  MemoryDevice device_;
+  std::optional<Formatter> formatter_;
 };
 
 TEST_F(FormatterTest, WritesASuperblockWithAChecksum) {
@@ -63,8 +65,8 @@ TEST_F(FormatterTest, WritesASuperblockWithAChecksum) {
   const auto result = finish();
   ASSERT_THAT(result, IsOk());
   EXPECT_EQ(result->inodes, 12U);
-  EXPECT_EQ(device.size(), result->size_bytes);
-  const Superblock super = superblock_of(device);
+  EXPECT_EQ(device_.size(), result->size_bytes);
+  const Superblock super = superblock_of(device_);
   EXPECT_EQ(super.magic, 0xef53);
   EXPECT_EQ(super.checksum, crc32c(0xffffffff, object_bytes(super).first(1020)));
   EXPECT_EQ(std::uint64_t{super.blocks_count_lo} * kBlockSize, result->size_bytes);
@@ -72,8 +74,8 @@ TEST_F(FormatterTest, WritesASuperblockWithAChecksum) {
 
 TEST_F(FormatterTest, WritesNoSuperblockBeforeTheEnd) {
   ASSERT_THAT(file("f", std::string(1U << 20U, 'x')), IsOk());
-  formatter.reset();
-  EXPECT_NE(superblock_of(device).magic, 0xef53);
+  formatter_.reset();
+  EXPECT_NE(superblock_of(device_).magic, 0xef53);
 }
 
 TEST_F(FormatterTest, MakesTheSameBytesFromTheSameInput) {
@@ -91,10 +93,10 @@ TEST_F(FormatterTest, MakesTheSameBytesFromTheSameInput) {
 
 TEST_F(FormatterTest, LeavesOutBlocksOfZeros) {
   ASSERT_THAT(file("zeros", std::string(64 * kMebibyte, '\0')), IsOk());
-  ASSERT_THAT(formatter->begin_file("hole", {}), IsOk());
-  ASSERT_THAT(formatter->append(as_bytes("x")), IsOk());
-  ASSERT_THAT(formatter->append_hole(std::uint64_t{100} << 30U), IsOk());
-  ASSERT_THAT(formatter->append(as_bytes("y")), IsOk());
+  ASSERT_THAT(formatter_->begin_file("hole", {}), IsOk());
+  ASSERT_THAT(formatter_->append(as_bytes("x")), IsOk());
+  ASSERT_THAT(formatter_->append_hole(std::uint64_t{100} << 30U), IsOk());
+  ASSERT_THAT(formatter_->append(as_bytes("y")), IsOk());
   const auto result = finish();
   ASSERT_THAT(result, IsOk());
   EXPECT_LT(result->used_bytes, kMebibyte);
@@ -105,7 +107,7 @@ TEST_F(FormatterTest, FreesBlocksOfReplacedFiles) {
   for (int i = 0; i < 20; ++i) {
     ASSERT_THAT(file("f", std::string(kMebibyte, static_cast<char>('a' + i))), IsOk()) << i;
   }
-  ASSERT_THAT(formatter->remove("f"), IsOk());
+  ASSERT_THAT(formatter_->remove("f"), IsOk());
   ASSERT_THAT(file("d/e/f", std::string(2 * kMebibyte, 'x')), IsOk());
   ASSERT_THAT(file("d", std::string(2 * kMebibyte, 'y')), IsOk());
   ASSERT_THAT(finish(), IsOk());
@@ -115,10 +117,10 @@ TEST_F(FormatterTest, FillsEveryBlockButTheMetadataOfItsGroups) {
   for (const std::uint32_t block_size : {1024U, 2048U, 4096U}) {
     restart({.size_bytes = 20 * kMebibyte, .block_size = block_size});
     const std::string block(block_size, 'x');
-    ASSERT_THAT(formatter->begin_file("f", {}), IsOk());
+    ASSERT_THAT(formatter_->begin_file("f", {}), IsOk());
     std::uint64_t written = 0;
     while (written < 18 * kMebibyte) {
-      ASSERT_THAT(formatter->append(as_bytes(block)), IsOk()) << written;
+      ASSERT_THAT(formatter_->append(as_bytes(block)), IsOk()) << written;
       written += block_size;
     }
     const auto result = finish();
@@ -130,8 +132,8 @@ TEST_F(FormatterTest, FillsEveryBlockButTheMetadataOfItsGroups) {
 
 TEST_F(FormatterTest, TakesTargetsOfLinksThatFitABlock) {
   restart({.block_size = 1024});
-  EXPECT_THAT(formatter->make_symlink("s", std::string(1023, 't'), {}), IsOk());
-  EXPECT_THAT(formatter->make_symlink("s", std::string(1024, 't'), {}),
+  EXPECT_THAT(formatter_->make_symlink("s", std::string(1023, 't'), {}), IsOk());
+  EXPECT_THAT(formatter_->make_symlink("s", std::string(1024, 't'), {}),
               IsError(ErrorCode::Invalid));
 }
 
@@ -149,15 +151,15 @@ TEST_F(FormatterTest, FailsWithNoSpaceWhenFull) {
 
 TEST_F(FormatterTest, ReplacesByTheRulesOfLayers) {
   ASSERT_THAT(file("d/f", "1"), IsOk());
-  ASSERT_THAT(formatter->make_directory("d", {.permissions = 0700}), IsOk());
-  EXPECT_TRUE(formatter->exists("d/f"));
-  ASSERT_THAT(formatter->make_symlink("d", "elsewhere", {}), IsOk());
-  EXPECT_FALSE(formatter->exists("d/f"));
+  ASSERT_THAT(formatter_->make_directory("d", {.permissions = 0700}), IsOk());
+  EXPECT_TRUE(formatter_->exists("d/f"));
+  ASSERT_THAT(formatter_->make_symlink("d", "elsewhere", {}), IsOk());
+  EXPECT_FALSE(formatter_->exists("d/f"));
   ASSERT_THAT(file("d/f", "2"), IsOk());
-  EXPECT_TRUE(formatter->exists("elsewhere/f"));
-  ASSERT_THAT(formatter->make_directory("d", {}), IsOk());
-  EXPECT_FALSE(formatter->exists("d/f"));
-  EXPECT_TRUE(formatter->exists("elsewhere/f"));
+  EXPECT_TRUE(formatter_->exists("elsewhere/f"));
+  ASSERT_THAT(formatter_->make_directory("d", {}), IsOk());
+  EXPECT_FALSE(formatter_->exists("d/f"));
+  EXPECT_TRUE(formatter_->exists("elsewhere/f"));
   EXPECT_THAT(file("", "root"), IsError(ErrorCode::Invalid));
   ASSERT_THAT(finish(), IsOk());
 }
@@ -166,56 +168,56 @@ TEST_F(FormatterTest, WhitesOutOnlyLowerLayers) {
   ASSERT_THAT(file("d/lower", ""), IsOk());
   ASSERT_THAT(file("d/sub/lower", ""), IsOk());
   ASSERT_THAT(file("d/gone/lower", ""), IsOk());
-  formatter->begin_layer();
+  formatter_->begin_layer();
   ASSERT_THAT(file("d/sub/upper", ""), IsOk());
   ASSERT_THAT(file("d/upper", ""), IsOk());
-  ASSERT_THAT(formatter->white_out_children("d"), IsOk());
+  ASSERT_THAT(formatter_->white_out_children("d"), IsOk());
   ASSERT_THAT(file("d/later", ""), IsOk());
   for (const char* gone : {"d/lower", "d/sub/lower", "d/gone"}) {
-    EXPECT_FALSE(formatter->exists(gone)) << gone;
+    EXPECT_FALSE(formatter_->exists(gone)) << gone;
   }
   for (const char* kept : {"d/upper", "d/sub/upper", "d/later"}) {
-    EXPECT_TRUE(formatter->exists(kept)) << kept;
+    EXPECT_TRUE(formatter_->exists(kept)) << kept;
   }
-  ASSERT_THAT(formatter->white_out("d/upper"), IsOk());
-  EXPECT_TRUE(formatter->exists("d/upper"));
-  formatter->begin_layer();
-  ASSERT_THAT(formatter->white_out("d/upper"), IsOk());
-  EXPECT_FALSE(formatter->exists("d/upper"));
-  ASSERT_THAT(formatter->white_out("not/there"), IsOk());
-  EXPECT_FALSE(formatter->exists("not"));
-  EXPECT_THAT(formatter->white_out(""), IsError(ErrorCode::Invalid));
+  ASSERT_THAT(formatter_->white_out("d/upper"), IsOk());
+  EXPECT_TRUE(formatter_->exists("d/upper"));
+  formatter_->begin_layer();
+  ASSERT_THAT(formatter_->white_out("d/upper"), IsOk());
+  EXPECT_FALSE(formatter_->exists("d/upper"));
+  ASSERT_THAT(formatter_->white_out("not/there"), IsOk());
+  EXPECT_FALSE(formatter_->exists("not"));
+  EXPECT_THAT(formatter_->white_out(""), IsError(ErrorCode::Invalid));
   ASSERT_THAT(finish(), IsOk());
 }
 
 TEST_F(FormatterTest, LinksAcrossLayersAndIntoWhatIsReplaced) {
   ASSERT_THAT(file("a/f", "content"), IsOk());
-  formatter->begin_layer();
-  ASSERT_THAT(formatter->make_hard_link("b/g", "a/f"), IsOk());
-  ASSERT_THAT(formatter->make_hard_link("a", "a/f"), IsOk());  // over the directory it is in
-  EXPECT_TRUE(formatter->exists("a"));
-  EXPECT_FALSE(formatter->exists("a/f"));
-  ASSERT_THAT(formatter->make_hard_link("a", "b/g"), IsOk());  // to itself
-  EXPECT_THAT(formatter->make_hard_link("x", "absent"), IsError(ErrorCode::Invalid));
-  EXPECT_THAT(formatter->make_hard_link("x", "b"), IsError(ErrorCode::Invalid));
-  EXPECT_THAT(formatter->make_hard_link("x", ""), IsError(ErrorCode::Invalid));
+  formatter_->begin_layer();
+  ASSERT_THAT(formatter_->make_hard_link("b/g", "a/f"), IsOk());
+  ASSERT_THAT(formatter_->make_hard_link("a", "a/f"), IsOk());  // over the directory it is in
+  EXPECT_TRUE(formatter_->exists("a"));
+  EXPECT_FALSE(formatter_->exists("a/f"));
+  ASSERT_THAT(formatter_->make_hard_link("a", "b/g"), IsOk());  // to itself
+  EXPECT_THAT(formatter_->make_hard_link("x", "absent"), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(formatter_->make_hard_link("x", "b"), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(formatter_->make_hard_link("x", ""), IsError(ErrorCode::Invalid));
   ASSERT_THAT(finish(), IsOk());
 }
 
 TEST_F(FormatterTest, ChangesAttributesOfWhatIsThere) {
   ASSERT_THAT(file("f", "content"), IsOk());
-  EXPECT_THAT(formatter->change_attributes("f", {.permissions = 0600, .uid = 7}), IsOk());
-  EXPECT_THAT(formatter->change_attributes("", {.gid = 9, .modified = Timestamp{.seconds = 5}}),
+  EXPECT_THAT(formatter_->change_attributes("f", {.permissions = 0600, .uid = 7}), IsOk());
+  EXPECT_THAT(formatter_->change_attributes("", {.gid = 9, .modified = Timestamp{.seconds = 5}}),
               IsOk());
-  EXPECT_THAT(formatter->change_attributes("absent", {}), IsError(ErrorCode::NotFound));
-  EXPECT_THAT(formatter->change_attributes("f/x", {}), IsError(ErrorCode::Invalid));
-  EXPECT_THAT(formatter->set_xattr("f", {.name = "user.a", .value = as_bytes("1")}), IsOk());
-  EXPECT_THAT(formatter->set_xattr("f", {.name = "user.b", .value = as_bytes("2")}), IsOk());
-  EXPECT_THAT(formatter->set_xattr("f", {.name = "user.a", .value = as_bytes("3")}), IsOk());
-  EXPECT_THAT(formatter->remove_xattr("f", "user.b"), IsOk());
-  EXPECT_THAT(formatter->remove_xattr("f", "user.b"), IsError(ErrorCode::NotFound));
-  EXPECT_THAT(formatter->remove_xattr("f", "strange.b"), IsError(ErrorCode::NotFound));
-  EXPECT_THAT(formatter->set_xattr("f", {.name = "strange.a", .value = {}}),
+  EXPECT_THAT(formatter_->change_attributes("absent", {}), IsError(ErrorCode::NotFound));
+  EXPECT_THAT(formatter_->change_attributes("f/x", {}), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(formatter_->set_xattr("f", {.name = "user.a", .value = as_bytes("1")}), IsOk());
+  EXPECT_THAT(formatter_->set_xattr("f", {.name = "user.b", .value = as_bytes("2")}), IsOk());
+  EXPECT_THAT(formatter_->set_xattr("f", {.name = "user.a", .value = as_bytes("3")}), IsOk());
+  EXPECT_THAT(formatter_->remove_xattr("f", "user.b"), IsOk());
+  EXPECT_THAT(formatter_->remove_xattr("f", "user.b"), IsError(ErrorCode::NotFound));
+  EXPECT_THAT(formatter_->remove_xattr("f", "strange.b"), IsError(ErrorCode::NotFound));
+  EXPECT_THAT(formatter_->set_xattr("f", {.name = "strange.a", .value = {}}),
               IsError(ErrorCode::Unsupported));
   EXPECT_THAT(finish(), IsOk());
 }
@@ -223,25 +225,25 @@ TEST_F(FormatterTest, ChangesAttributesOfWhatIsThere) {
 TEST_F(FormatterTest, RenamesByTheRulesOfTheSystemCall) {
   ASSERT_THAT(file("a/f", "1"), IsOk());
   ASSERT_THAT(file("a/sub/g", "2"), IsOk());
-  ASSERT_THAT(formatter->make_directory("empty", {}), IsOk());
-  ASSERT_THAT(formatter->make_hard_link("hard", "a/f"), IsOk());
-  EXPECT_THAT(formatter->rename("hard", "a/f"), IsOk());
-  EXPECT_TRUE(formatter->exists("hard"));
-  EXPECT_THAT(formatter->rename("a", "a/sub/a"), IsError(ErrorCode::Invalid));
-  EXPECT_THAT(formatter->rename("a", "hard"), IsError(ErrorCode::Invalid));
-  EXPECT_THAT(formatter->rename("hard", "empty"), IsError(ErrorCode::Invalid));
-  EXPECT_THAT(formatter->rename("empty", "a"), IsError(ErrorCode::Invalid));
-  EXPECT_THAT(formatter->rename("", "x"), IsError(ErrorCode::Invalid));
-  EXPECT_THAT(formatter->rename("absent", "x"), IsError(ErrorCode::NotFound));
-  EXPECT_THAT(formatter->rename("a", "absent/x"), IsError(ErrorCode::NotFound));
-  EXPECT_THAT(formatter->rename("a", std::string(256, 'n')), IsError(ErrorCode::Invalid));
-  EXPECT_THAT(formatter->rename("a", "empty"), IsOk());
-  EXPECT_FALSE(formatter->exists("a"));
-  EXPECT_TRUE(formatter->exists("empty/sub/g"));
-  EXPECT_THAT(formatter->rename("empty/sub", "up"), IsOk());
-  EXPECT_TRUE(formatter->exists("up/g"));
-  EXPECT_TRUE(formatter->exists("up/../hard"));
-  EXPECT_THAT(formatter->rename("up/g", "empty/f"), IsOk());
+  ASSERT_THAT(formatter_->make_directory("empty", {}), IsOk());
+  ASSERT_THAT(formatter_->make_hard_link("hard", "a/f"), IsOk());
+  EXPECT_THAT(formatter_->rename("hard", "a/f"), IsOk());
+  EXPECT_TRUE(formatter_->exists("hard"));
+  EXPECT_THAT(formatter_->rename("a", "a/sub/a"), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(formatter_->rename("a", "hard"), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(formatter_->rename("hard", "empty"), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(formatter_->rename("empty", "a"), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(formatter_->rename("", "x"), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(formatter_->rename("absent", "x"), IsError(ErrorCode::NotFound));
+  EXPECT_THAT(formatter_->rename("a", "absent/x"), IsError(ErrorCode::NotFound));
+  EXPECT_THAT(formatter_->rename("a", std::string(256, 'n')), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(formatter_->rename("a", "empty"), IsOk());
+  EXPECT_FALSE(formatter_->exists("a"));
+  EXPECT_TRUE(formatter_->exists("empty/sub/g"));
+  EXPECT_THAT(formatter_->rename("empty/sub", "up"), IsOk());
+  EXPECT_TRUE(formatter_->exists("up/g"));
+  EXPECT_TRUE(formatter_->exists("up/../hard"));
+  EXPECT_THAT(formatter_->rename("up/g", "empty/f"), IsOk());
   EXPECT_THAT(finish(), IsOk());
 }
 
@@ -250,46 +252,46 @@ TEST_F(FormatterTest, LimitsTheLevelsOfWhatIsMoved) {
   for (int i = 0; i < 1500; ++i) {
     deep += "/d";
   }
-  ASSERT_THAT(formatter->make_directory(deep, {}), IsOk());
-  ASSERT_THAT(formatter->make_directory("e" + deep, {}), IsOk());
-  EXPECT_THAT(formatter->rename("ed", deep + "/x"), IsError(ErrorCode::Invalid));
-  EXPECT_TRUE(formatter->exists("ed"));
+  ASSERT_THAT(formatter_->make_directory(deep, {}), IsOk());
+  ASSERT_THAT(formatter_->make_directory("e" + deep, {}), IsOk());
+  EXPECT_THAT(formatter_->rename("ed", deep + "/x"), IsError(ErrorCode::Invalid));
+  EXPECT_TRUE(formatter_->exists("ed"));
   EXPECT_THAT(finish(), IsOk());
 }
 
 TEST_F(FormatterTest, LimitsLinksOfOneFile) {
   ASSERT_THAT(file("f", ""), IsOk());
   for (std::uint32_t i = 1; i < kMaxLinks; ++i) {
-    ASSERT_THAT(formatter->make_hard_link("l" + std::to_string(i), "f"), IsOk());
+    ASSERT_THAT(formatter_->make_hard_link("l" + std::to_string(i), "f"), IsOk());
   }
-  EXPECT_THAT(formatter->make_hard_link("one-more", "f"), IsError(ErrorCode::ResourceExhausted));
+  EXPECT_THAT(formatter_->make_hard_link("one-more", "f"), IsError(ErrorCode::ResourceExhausted));
 }
 
 TEST_F(FormatterTest, ChecksSymlinksDevicesAndState) {
-  EXPECT_THAT(formatter->make_symlink("s", "", {}), IsError(ErrorCode::Invalid));
-  EXPECT_THAT(formatter->make_symlink("s", std::string(4096, 't'), {}),
+  EXPECT_THAT(formatter_->make_symlink("s", "", {}), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(formatter_->make_symlink("s", std::string(4096, 't'), {}),
               IsError(ErrorCode::Invalid));
-  EXPECT_THAT(formatter->make_symlink("s", std::string_view("a\0b", 3), {}),
+  EXPECT_THAT(formatter_->make_symlink("s", std::string_view("a\0b", 3), {}),
               IsError(ErrorCode::Invalid));
-  EXPECT_THAT(formatter->make_node("n", NodeType::BlockDevice, {4096, 0}, {}),
+  EXPECT_THAT(formatter_->make_node("n", NodeType::BlockDevice, {4096, 0}, {}),
               IsError(ErrorCode::Invalid));
-  EXPECT_THAT(formatter->make_node("n", NodeType::BlockDevice, {0, 1U << 20U}, {}),
+  EXPECT_THAT(formatter_->make_node("n", NodeType::BlockDevice, {0, 1U << 20U}, {}),
               IsError(ErrorCode::Invalid));
-  EXPECT_THAT(formatter->append(as_bytes("x")), IsError(ErrorCode::FailedPrecondition));
+  EXPECT_THAT(formatter_->append(as_bytes("x")), IsError(ErrorCode::FailedPrecondition));
 }
 
 TEST_F(FormatterTest, RefusesOptionsThatMakeNoFileSystem) {
-  EXPECT_THAT(Formatter::create(device, {.size_bytes = 4096}), IsError(ErrorCode::Invalid));
-  EXPECT_THAT(Formatter::create(device, {.block_size = 512}), IsError(ErrorCode::Invalid));
-  EXPECT_THAT(Formatter::create(device, {.block_size = 8192}), IsError(ErrorCode::Invalid));
-  EXPECT_THAT(Formatter::create(device, {.label = "longer than sixteen"}),
+  EXPECT_THAT(Formatter::create(device_, {.size_bytes = 4096}), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(Formatter::create(device_, {.block_size = 512}), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(Formatter::create(device_, {.block_size = 8192}), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(Formatter::create(device_, {.label = "longer than sixteen"}),
               IsError(ErrorCode::Invalid));
-  EXPECT_THAT(Formatter::create(device, {.journal_bytes = 16 * kMebibyte}),
+  EXPECT_THAT(Formatter::create(device_, {.journal_bytes = 16 * kMebibyte}),
               IsError(ErrorCode::Invalid));
-  EXPECT_THAT(Formatter::create(device, {.size_bytes = 64 * kMebibyte, .journal_bytes = 4096}),
+  EXPECT_THAT(Formatter::create(device_, {.size_bytes = 64 * kMebibyte, .journal_bytes = 4096}),
               IsError(ErrorCode::Invalid));
   EXPECT_THAT(
-      Formatter::create(device, {.size_bytes = 8 * kMebibyte, .journal_bytes = 16 * kMebibyte}),
+      Formatter::create(device_, {.size_bytes = 8 * kMebibyte, .journal_bytes = 16 * kMebibyte}),
       IsError(ErrorCode::NoSpace));
 }
 
@@ -307,16 +309,16 @@ TEST(FormatScratch, WritesAFewBlocksOfASparseFile) {
 TEST_F(FormatterTest, KeepsWhatWasReplacedWhereItWas) {
   restart({.keep_replaced = true});
   ASSERT_THAT(file("first", std::string(kBlockSize, '1')), IsOk());
-  const std::uint64_t first = formatter->content().front().start;
+  const std::uint64_t first = formatter_->content().front().start;
   ASSERT_THAT(file("second", std::string(kBlockSize, '2')), IsOk());
-  const std::uint64_t second = formatter->content().front().start;
-  ASSERT_THAT(formatter->remove("second"), IsOk());
+  const std::uint64_t second = formatter_->content().front().start;
+  ASSERT_THAT(formatter_->remove("second"), IsOk());
   ASSERT_THAT(file("first", std::string(kBlockSize, '3')), IsOk());
-  EXPECT_GT(formatter->content().front().start, second);
+  EXPECT_GT(formatter_->content().front().start, second);
   const auto result = finish();
   ASSERT_THAT(result, IsOk());
-  EXPECT_EQ(as_text(device.read(first * kBlockSize, 1)), "1");
-  EXPECT_EQ(as_text(device.read(second * kBlockSize, 1)), "2");
+  EXPECT_EQ(as_text(device_.read(first * kBlockSize, 1)), "1");
+  EXPECT_EQ(as_text(device_.read(second * kBlockSize, 1)), "2");
   EXPECT_LE(result->used_bytes, result->size_bytes - 2 * kBlockSize);
   MemoryDevice other;
   EXPECT_THAT(Formatter::create(other, {.size_bytes = kMebibyte, .keep_replaced = true}),
@@ -329,24 +331,24 @@ TEST_F(FormatterTest, CopiesBlocksOfAnotherFile) {
   const std::string content = std::string(kBlockSize, 'a') + std::string(100, 'b');
   ASSERT_THAT(os::pwrite_all(source->get(), as_bytes(content), kBlockSize), IsOk());
   ASSERT_THAT(os::set_file_size(source->get(), 3 * kBlockSize), IsOk());
-  ASSERT_THAT(formatter->begin_file("f", {}), IsOk());
-  ASSERT_THAT(formatter->append_hole(2 * kBlockSize), IsOk());
+  ASSERT_THAT(formatter_->begin_file("f", {}), IsOk());
+  ASSERT_THAT(formatter_->append_hole(2 * kBlockSize), IsOk());
   const os::FileRange range{source->get(), kBlockSize, kBlockSize + 100};
-  ASSERT_THAT(formatter->append_copy(range), IsOk());
+  ASSERT_THAT(formatter_->append_copy(range), IsOk());
   // The file has its end now.
-  EXPECT_THAT(formatter->append(as_bytes("x")), IsError(ErrorCode::FailedPrecondition));
-  EXPECT_THAT(formatter->append_hole(1), IsError(ErrorCode::FailedPrecondition));
-  EXPECT_THAT(formatter->append_copy(range), IsError(ErrorCode::FailedPrecondition));
-  ASSERT_THAT(formatter->end_file(), IsOk());
-  ASSERT_EQ(formatter->content().size(), 1U);
-  const Extent extent = formatter->content().front();
+  EXPECT_THAT(formatter_->append(as_bytes("x")), IsError(ErrorCode::FailedPrecondition));
+  EXPECT_THAT(formatter_->append_hole(1), IsError(ErrorCode::FailedPrecondition));
+  EXPECT_THAT(formatter_->append_copy(range), IsError(ErrorCode::FailedPrecondition));
+  ASSERT_THAT(formatter_->end_file(), IsOk());
+  ASSERT_EQ(formatter_->content().size(), 1U);
+  const Extent extent = formatter_->content().front();
   EXPECT_EQ(extent.logical, 2U);
   EXPECT_EQ(extent.count, 2U);
-  ASSERT_THAT(formatter->flush(), IsOk());
-  EXPECT_EQ(as_text(device.read(extent.start * kBlockSize, content.size())), content);
-  ASSERT_THAT(formatter->begin_file("g", {}), IsOk());
-  ASSERT_THAT(formatter->append(as_bytes("x")), IsOk());
-  EXPECT_THAT(formatter->append_copy(range), IsError(ErrorCode::FailedPrecondition));
+  ASSERT_THAT(formatter_->flush(), IsOk());
+  EXPECT_EQ(as_text(device_.read(extent.start * kBlockSize, content.size())), content);
+  ASSERT_THAT(formatter_->begin_file("g", {}), IsOk());
+  ASSERT_THAT(formatter_->append(as_bytes("x")), IsOk());
+  EXPECT_THAT(formatter_->append_copy(range), IsError(ErrorCode::FailedPrecondition));
   EXPECT_THAT(finish(), IsOk());
 }
 

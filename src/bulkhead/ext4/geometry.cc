@@ -31,7 +31,7 @@ std::uint64_t descriptor_blocks_for(std::uint64_t blocks, std::uint32_t block_si
 
 std::uint64_t most_blocks_without_meta_groups(std::uint32_t block_size) {
   // A quarter of the first group. Half may be its own bitmaps, table and those of a short last one.
-  const std::uint64_t descriptor_blocks = 2 * block_size;
+  const std::uint64_t descriptor_blocks = std::uint64_t{2} * block_size;
   return descriptor_blocks * (block_size / sizeof(GroupDescriptor)) * 8 * block_size;
 }
 

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "bulkhead/base/error.h"
 #include "bulkhead/base/testing.h"
 
 namespace bulkhead::ext4 {

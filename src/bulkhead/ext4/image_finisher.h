@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "bulkhead/base/result.h"
@@ -36,7 +37,7 @@ struct ImageParts {
 /// Writes all metadata of an image, in one go.
 class ImageFinisher {
  public:
-  explicit ImageFinisher(const ImageParts& parts) : parts_(parts) {}
+  explicit ImageFinisher(ImageParts parts) : parts_(std::move(parts)) {}
 
   Result<FormatResult> run();
 

@@ -16,7 +16,6 @@
 #include "bulkhead/base/result.h"
 #include "bulkhead/ext4/formatter.h"
 #include "bulkhead/ext4/layer_entry.h"
-#include "bulkhead/ext4/on_disk.h"
 #include "bulkhead/ext4/tree.h"
 
 namespace bulkhead::ext4 {

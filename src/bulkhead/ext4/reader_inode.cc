@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <string_view>
 
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/error.h"

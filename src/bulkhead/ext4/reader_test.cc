@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -25,6 +26,9 @@
 #include "bulkhead/ext4/device.h"
 #include "bulkhead/ext4/formatter.h"
 #include "bulkhead/ext4/on_disk.h"
+#include "bulkhead/ext4/reader_inode.h"
+#include "bulkhead/ext4/reader_layout.h"
+#include "bulkhead/ext4/reader_map.h"
 #include "bulkhead/ext4/source.h"
 
 namespace bulkhead::ext4 {
@@ -58,16 +62,16 @@ Result<std::string> content_of(Image& image, const Inode& inode) {
 
 /// Looks at everything below a directory. `left` bounds the directories.
 Result<> visit(Image& image, const Inode& inode, int& left) {
-  BH_TRY(image.xattrs(inode));
+  std::ignore = BH_TRY(image.xattrs(inode));
   if (inode.is_symlink()) {
-    BH_TRY(image.read_link(inode));
+    std::ignore = BH_TRY(image.read_link(inode));
   } else if (inode.is_file()) {
     FileReader file = BH_TRY(image.open_file(inode));
     std::vector<std::byte> buffer(65536);
     for (std::uint64_t at = 0, parts = 0; at < file.size() && parts < 100; ++parts) {
       const FilePart part = BH_TRY(file.part(at));
       if (!part.is_hole) {
-        BH_TRY(file.read(at, buffer));
+        std::ignore = BH_TRY(file.read(at, buffer));
       }
       at += part.length;
     }

@@ -22,6 +22,7 @@
 #include "bulkhead/ext4/formatter.h"
 #include "bulkhead/ext4/on_disk.h"
 #include "bulkhead/ext4/reader.h"
+#include "bulkhead/ext4/reader_inode.h"
 #include "bulkhead/ext4/source.h"
 #include "bulkhead/ext4/tar_importer.h"
 

@@ -1,18 +1,17 @@
 #include "bulkhead/ext4/tar_importer.h"
 
-#include <cstddef>
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include <gtest/gtest.h>
 
 #include "bulkhead/archive/stream.h"
 #include "bulkhead/archive/tar_builder.h"
 #include "bulkhead/base/bytes.h"
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/result.h"
 #include "bulkhead/base/testing.h"
 #include "bulkhead/ext4/device.h"
 #include "bulkhead/ext4/formatter.h"
@@ -27,23 +26,23 @@ using testing::HasSubstr;
 class TarImporterTest : public testing::Test {
  protected:
   void SetUp() override {
-    auto created = Formatter::create(device, {});
+    auto created = Formatter::create(device_, {});
     ASSERT_THAT(created, IsOk());
-    formatter.emplace(std::move(*created));
+    formatter_.emplace(std::move(*created));
   }
 
   Result<LayerStats> apply(const TarBuilder& tar, const LayerOptions& options = {}) {
     const std::string bytes = tar.finished();
     archive::BytesReader reader(as_bytes(bytes), 10'000);
-    return apply_layer(*formatter, reader, options);
+    return apply_layer(*formatter_, reader, options);
   }
 
-  [[nodiscard]] bool exists(std::string_view path) const { return formatter->exists(path); }
+  [[nodiscard]] bool exists(std::string_view path) const { return formatter_->exists(path); }
 
-  void TearDown() override { EXPECT_THAT(std::move(*formatter).finish(), IsOk()); }
+  void TearDown() override { EXPECT_THAT(std::move(*formatter_).finish(), IsOk()); }
 
-  MemoryDevice device;
-  std::optional<Formatter> formatter;
+  MemoryDevice device_;
+  std::optional<Formatter> formatter_;
 };
 
 TEST_F(TarImporterTest, CountsWhatItApplies) {
@@ -153,7 +152,7 @@ TEST_F(TarImporterTest, LetsTheLastOfEqualNamesWin) {
 TEST_F(TarImporterTest, ReadsTheStreamToItsEnd) {
   const std::string bytes = TarBuilder().file("a", "x").finished() + std::string(50'000, '\0');
   archive::BytesReader reader(as_bytes(bytes), 1000);
-  ASSERT_THAT(apply_layer(*formatter, reader), IsOk());
+  ASSERT_THAT(apply_layer(*formatter_, reader), IsOk());
   EXPECT_TRUE(reader.next()->empty());
 }
 

@@ -7,6 +7,8 @@
 
 #include <gtest/gtest.h>
 
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/result.h"
 #include "bulkhead/base/testing.h"
 #include "bulkhead/ext4/on_disk.h"
 
@@ -16,21 +18,21 @@ namespace {
 class TreeTest : public testing::Test {
  protected:
   void symlink(NodeId directory, std::string_view name, std::string_view target) {
-    const NodeId id = *tree.make_node(kModeSymlink | 0777);
-    tree.node(id).target = tree.keep(target);
-    tree.node(id).size = target.size();
-    ASSERT_THAT(tree.link(directory, name, id, 1), IsOk());
+    const NodeId id = *tree_.make_node(kModeSymlink | 0777);
+    tree_.node(id).target = tree_.keep(target);
+    tree_.node(id).size = target.size();
+    ASSERT_THAT(tree_.link(directory, name, id, 1), IsOk());
   }
 
   NodeId directory(NodeId parent, std::string_view name) {
-    return *tree.make_directory(parent, name, 0755, 1);
+    return *tree_.make_directory(parent, name, 0755, 1);
   }
 
   Result<std::optional<Place>> locate(std::string_view path) {
-    return tree.locate(path, MissingParents::Report, 1);
+    return tree_.locate(path, MissingParents::Report, 1);
   }
 
-  Tree tree{{1, 2}};
+  Tree tree_{{1, 2}};
 };
 
 TEST_F(TreeTest, EndsEverySearchWhateverWasRemoved) {
@@ -40,11 +42,11 @@ TEST_F(TreeTest, EndsEverySearchWhateverWasRemoved) {
     directory(kRootNode, name(i));
   }
   for (int i = 0; i < 15; ++i) {
-    tree.release(tree.unlink(kRootNode, *tree.find(kRootNode, name(i))));
+    tree_.release(tree_.unlink(kRootNode, *tree_.find(kRootNode, name(i))));
   }
   for (int i = 100; i < 200; ++i) {
     directory(kRootNode, name(i));
-    EXPECT_EQ(tree.find(kRootNode, "absent"), nullptr);
+    EXPECT_EQ(tree_.find(kRootNode, "absent"), nullptr);
   }
 }
 
@@ -84,20 +86,20 @@ TEST_F(TreeTest, RefusesLinkLoopsAndFilesOnTheWay) {
   directory(kRootNode, "l50");
   EXPECT_THAT(locate("l0/x"), IsError(ErrorCode::Invalid));
   EXPECT_THAT(locate("l10/x"), IsOk());
-  const NodeId file = *tree.make_node(kModeFile | 0644);
-  ASSERT_THAT(tree.link(kRootNode, "f", file, 1), IsOk());
+  const NodeId file = *tree_.make_node(kModeFile | 0644);
+  ASSERT_THAT(tree_.link(kRootNode, "f", file, 1), IsOk());
   EXPECT_THAT(locate("f/x"), IsError(ErrorCode::Invalid));
 }
 
 TEST_F(TreeTest, MakesMissingParentsThroughDanglingLinks) {
   symlink(kRootNode, "d", "/tmp/probe");
   EXPECT_FALSE(*locate("d/x"));
-  const auto place = tree.locate("d/x", MissingParents::Make, 3);
+  const auto place = tree_.locate("d/x", MissingParents::Make, 3);
   ASSERT_THAT(place, IsOk());
   EXPECT_EQ((*place)->name, "x");
   const auto again = locate("tmp/probe/x");
   EXPECT_EQ((*again)->directory, (*place)->directory);
-  EXPECT_EQ(tree.find(kRootNode, "tmp")->layer, 3);
+  EXPECT_EQ(tree_.find(kRootNode, "tmp")->layer, 3);
 }
 
 TEST_F(TreeTest, LimitsDepth) {
@@ -105,31 +107,31 @@ TEST_F(TreeTest, LimitsDepth) {
   for (int i = 0; i < 2049; ++i) {
     path += "a/";
   }
-  EXPECT_THAT(tree.locate(path + "x", MissingParents::Make, 1), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(tree_.locate(path + "x", MissingParents::Make, 1), IsError(ErrorCode::Invalid));
 }
 
 TEST_F(TreeTest, FindsNamesInLargeDirectoriesAfterRemovals) {
   const NodeId many = directory(kRootNode, "many");
   for (std::uint32_t i = 0; i < 5000; ++i) {
-    const NodeId id = *tree.make_node(kModeFile);
-    ASSERT_THAT(tree.link(many, "n" + std::to_string(i), id, 1), IsOk());
+    const NodeId id = *tree_.make_node(kModeFile);
+    ASSERT_THAT(tree_.link(many, "n" + std::to_string(i), id, 1), IsOk());
     if (i % 3 == 0) {
-      tree.release(tree.unlink(many, *tree.find(many, "n" + std::to_string(i))));
+      tree_.release(tree_.unlink(many, *tree_.find(many, "n" + std::to_string(i))));
     }
   }
   for (std::uint32_t i = 0; i < 5000; ++i) {
-    EXPECT_EQ(tree.find(many, "n" + std::to_string(i)) != nullptr, i % 3 != 0) << i;
+    EXPECT_EQ(tree_.find(many, "n" + std::to_string(i)) != nullptr, i % 3 != 0) << i;
   }
-  EXPECT_EQ(tree.node(many).directory->live, 3333U);
+  EXPECT_EQ(tree_.node(many).directory->live, 3333U);
 }
 
 TEST_F(TreeTest, RefusesLongNamesAndTooManyNodes) {
-  const NodeId id = *tree.make_node(kModeFile);
-  EXPECT_THAT(tree.link(kRootNode, std::string(256, 'n'), id, 1), IsError(ErrorCode::Invalid));
-  EXPECT_THAT(tree.link(kRootNode, std::string(255, 'n'), id, 1), IsOk());
-  tree.set_max_nodes(3);
-  EXPECT_THAT(tree.make_node(kModeFile), IsOk());
-  EXPECT_THAT(tree.make_node(kModeFile), IsError(ErrorCode::ResourceExhausted));
+  const NodeId id = *tree_.make_node(kModeFile);
+  EXPECT_THAT(tree_.link(kRootNode, std::string(256, 'n'), id, 1), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(tree_.link(kRootNode, std::string(255, 'n'), id, 1), IsOk());
+  tree_.set_max_nodes(3);
+  EXPECT_THAT(tree_.make_node(kModeFile), IsOk());
+  EXPECT_THAT(tree_.make_node(kModeFile), IsError(ErrorCode::ResourceExhausted));
 }
 
 }  // namespace

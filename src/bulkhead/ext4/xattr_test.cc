@@ -1,13 +1,14 @@
 #include "bulkhead/ext4/xattr.h"
 
-#include <cstddef>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "bulkhead/base/bytes.h"
+#include "bulkhead/base/error.h"
 #include "bulkhead/base/testing.h"
+#include "bulkhead/ext4/formatter.h"
 
 namespace bulkhead::ext4 {
 namespace {
