@@ -1,7 +1,7 @@
 #include "bulkhead/agent_client/agent.h"
 
 #include <chrono>
-#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 
 #include "bulkhead/agent/v1/agent.pb.h"
+#include "bulkhead/agent_client/check.h"
 #include "bulkhead/agent_client/scripted_guest.h"
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/error.h"
@@ -97,7 +98,7 @@ TEST_F(AgentTest, TextOfAnErrorIsMadePrintable) {
   guest_->on_signal = [](auto respond) {
     respond(Error(ErrorCode::Internal, "\x1b]0;owned\a\n" + std::string(100'000, 'x')));
   };
-  agent_->signal("", 9, Agent::SignalScope::Process, [&](auto result) { done = result; });
+  agent_->signal("", 9, Agent::SignalScope::Process, [&](const auto& result) { done = result; });
   until([&] { return done.has_value(); });
   ASSERT_FALSE(done->has_value());
   EXPECT_EQ(done->error().message().find('\x1b'), std::string::npos);

@@ -1,6 +1,5 @@
 #include "bulkhead/archive/inflate.h"
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <random>
@@ -15,7 +14,8 @@
 
 #include "bulkhead/archive/stream.h"
 #include "bulkhead/base/bytes.h"
-#include "bulkhead/base/digest.h"
+#include "bulkhead/base/error.h"
+#include "bulkhead/base/result.h"
 #include "bulkhead/base/testing.h"
 #include "bulkhead/hash/hasher.h"
 

@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "bulkhead/base/bytes.h"
-#include "bulkhead/base/digest.h"
+#include "bulkhead/base/error.h"
 #include "bulkhead/base/testing.h"
 #include "bulkhead/hash/hasher.h"
 #include "bulkhead/os/io.h"

@@ -12,7 +12,6 @@
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/testing.h"
 #include "bulkhead/disk_cli/command_line.h"
-#include "bulkhead/disk_cli/commands.h"
 #include "bulkhead/disk_cli/disk.h"
 #include "bulkhead/os/file.h"
 #include "bulkhead/os/replace_file.h"
@@ -38,7 +37,7 @@ class DiskCliTest : public ::testing::Test {
     EXPECT_THAT(os::make_directories(directory_), IsOk());
   }
 
-  ~DiskCliTest() override { EXPECT_THAT(os::remove_tree(directory_), IsOk()); }
+  void TearDown() override { EXPECT_THAT(os::remove_tree(directory_), IsOk()); }
 
   std::string path(const char* name) const { return directory_ + "/" + name; }
 
