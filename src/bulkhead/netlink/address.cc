@@ -1,6 +1,7 @@
 #include "bulkhead/netlink/address.h"
 
 #include <arpa/inet.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <algorithm>

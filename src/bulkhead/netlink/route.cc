@@ -10,7 +10,6 @@
 #include <utility>
 #include <vector>
 
-#include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/netlink/address.h"
 #include "bulkhead/netlink/message.h"

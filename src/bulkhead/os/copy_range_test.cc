@@ -1,12 +1,11 @@
 #include "bulkhead/os/copy_range.h"
 
-#include <array>
-#include <cstddef>
 #include <string>
 
 #include <gtest/gtest.h>
 
 #include "bulkhead/base/bytes.h"
+#include "bulkhead/base/error.h"
 #include "bulkhead/base/testing.h"
 #include "bulkhead/os/io.h"
 

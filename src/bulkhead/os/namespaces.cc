@@ -13,9 +13,7 @@
 #include <csignal>
 #include <cstdint>
 #include <optional>
-#include <string>
 #include <tuple>
-#include <vector>
 
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"

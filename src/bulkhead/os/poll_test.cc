@@ -17,14 +17,12 @@
 namespace bulkhead::os {
 namespace {
 
-using std::chrono_literals::operator""ms;
-
 TEST(Poll, SeesDataAndEndOfFile) {
   auto pipe = make_pipe();
   ASSERT_THAT(pipe, IsOk());
-  EXPECT_THAT(wait_readable(pipe->read_end.get(), 0ms), IsOkAnd(false));
+  EXPECT_THAT(wait_readable(pipe->read_end.get(), std::chrono::milliseconds(0)), IsOkAnd(false));
   ASSERT_THAT(write_all(pipe->write_end.get(), as_bytes("x")), IsOk());
-  EXPECT_THAT(wait_readable(pipe->read_end.get(), 1000ms), IsOkAnd(true));
+  EXPECT_THAT(wait_readable(pipe->read_end.get(), std::chrono::milliseconds(1000)), IsOkAnd(true));
   EXPECT_FALSE(is_hung_up(pipe->write_end.get()));
   pipe->read_end.reset();
   EXPECT_TRUE(is_hung_up(pipe->write_end.get()));

@@ -1,17 +1,13 @@
 #include "bulkhead/os/terminal.h"
 
-#include <fcntl.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
-#include <string>
 #include <utility>
 
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
-#include "bulkhead/os/io.h"
-#include "bulkhead/os/unique_fd.h"
 
 namespace bulkhead::os {
 
