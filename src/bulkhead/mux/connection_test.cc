@@ -1,8 +1,6 @@
 // Two connections over a socket pair and one loop, and ttrpc on a stream of theirs.
 #include "bulkhead/mux/connection.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstddef>

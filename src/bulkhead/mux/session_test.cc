@@ -98,21 +98,21 @@ class SessionTest : public ::testing::Test {
   void pump(std::size_t step = SIZE_MAX) {
     bool moved = true;
     while (moved) {
-      host.session.process();
-      guest.session.process();
-      const std::string down = host.take_output(step);
-      const std::string up = guest.take_output(step);
-      EXPECT_THAT(guest.give(down), IsOk());
-      EXPECT_THAT(host.give(up), IsOk());
+      host_.session.process();
+      guest_.session.process();
+      const std::string down = host_.take_output(step);
+      const std::string up = guest_.take_output(step);
+      EXPECT_THAT(guest_.give(down), IsOk());
+      EXPECT_THAT(host_.give(up), IsOk());
       moved = !down.empty() || !up.empty();
     }
   }
 
   /// A stream open on both sides.
   void open(StreamId id, bool host_consumes = true, bool guest_consumes = true) {
-    ASSERT_THAT(host.session.open(id, host.events(id, host_consumes)), IsOk());
+    ASSERT_THAT(host_.session.open(id, host_.events(id, host_consumes)), IsOk());
     pump();
-    ASSERT_THAT(guest.session.attach(id, guest.events(id, guest_consumes)), IsOk());
+    ASSERT_THAT(guest_.session.attach(id, guest_.events(id, guest_consumes)), IsOk());
   }
 
   /// Writes as much as is taken.
@@ -127,44 +127,44 @@ class SessionTest : public ::testing::Test {
     }
   }
 
-  Side host{Role::Host, kEpoch};
-  Side guest{Role::Guest, 1};
+  Side host_{Role::Host, kEpoch};
+  Side guest_{Role::Guest, 1};
 };
 
 TEST_F(SessionTest, GreetsByteByByte) {
   pump(1);
-  EXPECT_EQ(host.ready, 1);
-  EXPECT_EQ(guest.ready, 1);
-  EXPECT_TRUE(host.session.is_ready());
+  EXPECT_EQ(host_.ready, 1);
+  EXPECT_EQ(guest_.ready, 1);
+  EXPECT_TRUE(host_.session.is_ready());
 }
 
 TEST_F(SessionTest, TheHostNeedNotWaitForTheGreeting) {
-  ASSERT_THAT(host.session.open(1, host.events(1)), IsOk());
-  ASSERT_THAT(host.session.write(1, as_bytes("request")), IsOkAnd(7U));
-  EXPECT_THAT(guest.give(host.take_output()), IsOk());
-  EXPECT_THAT(guest.opened, ElementsAre(1));
-  ASSERT_THAT(guest.session.attach(1, guest.events(1)), IsOk());
+  ASSERT_THAT(host_.session.open(1, host_.events(1)), IsOk());
+  ASSERT_THAT(host_.session.write(1, as_bytes("request")), IsOkAnd(7U));
+  EXPECT_THAT(guest_.give(host_.take_output()), IsOk());
+  EXPECT_THAT(guest_.opened, ElementsAre(1));
+  ASSERT_THAT(guest_.session.attach(1, guest_.events(1)), IsOk());
   pump();
-  EXPECT_EQ(guest.received[1], "request");
+  EXPECT_EQ(guest_.received[1], "request");
 }
 
 TEST_F(SessionTest, CarriesDataBothWaysByteByByte) {
   open(1);
-  EXPECT_THAT(host.session.write(1, as_bytes("ping")), IsOkAnd(4U));
-  EXPECT_THAT(guest.session.write(1, as_bytes("pong")), IsOkAnd(4U));
+  EXPECT_THAT(host_.session.write(1, as_bytes("ping")), IsOkAnd(4U));
+  EXPECT_THAT(guest_.session.write(1, as_bytes("pong")), IsOkAnd(4U));
   pump(1);
-  EXPECT_EQ(guest.received[1], "ping");
-  EXPECT_EQ(host.received[1], "pong");
+  EXPECT_EQ(guest_.received[1], "ping");
+  EXPECT_EQ(host_.received[1], "pong");
 }
 
 TEST_F(SessionTest, RemainsOfAnOldSessionAreDiscarded) {
   const std::string remains = data_frame(3, std::string(1000, '\1')) + hello(1, 99) +
                               hello(1).substr(0, 20) + std::string(50, '\1');
-  EXPECT_THAT(host.give(remains), IsOk());
-  EXPECT_EQ(host.ready, 0);
-  EXPECT_THAT(host.give(hello(1) + frame(2, 2, 0)), IsOk());
-  EXPECT_EQ(host.ready, 1);
-  EXPECT_THAT(host.opened, ElementsAre(2));
+  EXPECT_THAT(host_.give(remains), IsOk());
+  EXPECT_EQ(host_.ready, 0);
+  EXPECT_THAT(host_.give(hello(1) + frame(2, 2, 0)), IsOk());
+  EXPECT_EQ(host_.ready, 1);
+  EXPECT_THAT(host_.opened, ElementsAre(2));
 }
 
 TEST_F(SessionTest, AHelloIsFoundWhereverItBegins) {
@@ -185,7 +185,7 @@ TEST_F(SessionTest, TheHostGivesUpOnAGuestThatNeverGreets) {
   Result<> result;
   int rounds = 0;
   while (result && rounds < 10) {
-    result = host.give(noise);
+    result = host_.give(noise);
     ++rounds;
   }
   EXPECT_THAT(result, IsError(ErrorCode::Corrupt));
@@ -197,66 +197,66 @@ TEST_F(SessionTest, ANewHelloStartsTheGuestOver) {
   open(3);
   Side next(Role::Host, 77);
   ASSERT_THAT(next.session.open(1, next.events(1)), IsOk());
-  EXPECT_THAT(guest.give(next.take_output()), IsOk());
-  EXPECT_EQ(guest.ready, 2);
-  EXPECT_THAT(guest.resets, ::testing::UnorderedElementsAre(1, 3));
-  EXPECT_THAT(guest.reset_codes, ::testing::Each(ErrorCode::Unavailable));
-  ASSERT_THAT(guest.session.attach(1, guest.events(1)), IsOk());
-  EXPECT_THAT(guest.session.write(1, as_bytes("new")), IsOkAnd(3U));
-  EXPECT_THAT(next.give(guest.take_output()), IsOk());
+  EXPECT_THAT(guest_.give(next.take_output()), IsOk());
+  EXPECT_EQ(guest_.ready, 2);
+  EXPECT_THAT(guest_.resets, ::testing::UnorderedElementsAre(1, 3));
+  EXPECT_THAT(guest_.reset_codes, ::testing::Each(ErrorCode::Unavailable));
+  ASSERT_THAT(guest_.session.attach(1, guest_.events(1)), IsOk());
+  EXPECT_THAT(guest_.session.write(1, as_bytes("new")), IsOkAnd(3U));
+  EXPECT_THAT(next.give(guest_.take_output()), IsOk());
   EXPECT_EQ(next.received[1], "new");
 }
 
 TEST_F(SessionTest, AGuestAfterADisconnectWaitsForAHello) {
   open(1);
-  EXPECT_THAT(guest.session.write(1, as_bytes("lost")), IsOkAnd(4U));
-  guest.session.disconnect({ErrorCode::Unavailable, "gone"});
-  EXPECT_THAT(guest.resets, ElementsAre(1));
-  EXPECT_TRUE(guest.session.output().empty());
-  EXPECT_THAT(guest.session.open(2, {}), IsError(ErrorCode::Unavailable));
-  EXPECT_THAT(guest.give(data_frame(1, "stale") + hello(0, 5)), IsOk());
-  EXPECT_EQ(guest.ready, 2);
+  EXPECT_THAT(guest_.session.write(1, as_bytes("lost")), IsOkAnd(4U));
+  guest_.session.disconnect({ErrorCode::Unavailable, "gone"});
+  EXPECT_THAT(guest_.resets, ElementsAre(1));
+  EXPECT_TRUE(guest_.session.output().empty());
+  EXPECT_THAT(guest_.session.open(2, {}), IsError(ErrorCode::Unavailable));
+  EXPECT_THAT(guest_.give(data_frame(1, "stale") + hello(0, 5)), IsOk());
+  EXPECT_EQ(guest_.ready, 2);
 }
 
 TEST_F(SessionTest, AnotherVersionIsToldApart) {
-  EXPECT_THAT(host.give(hello(1, kEpoch, 2)), IsError(ErrorCode::Unsupported));
-  EXPECT_THAT(guest.give(hello(0, kEpoch, 2)), IsError(ErrorCode::Unsupported));
-  EXPECT_FALSE(guest.session.is_ready());
+  EXPECT_THAT(host_.give(hello(1, kEpoch, 2)), IsError(ErrorCode::Unsupported));
+  EXPECT_THAT(guest_.give(hello(0, kEpoch, 2)), IsError(ErrorCode::Unsupported));
+  EXPECT_FALSE(guest_.session.is_ready());
 }
 
 TEST_F(SessionTest, AWindowIsSpentAndReturned) {
   open(3, true, false);
-  EXPECT_EQ(fill(host, 3, std::string(50'000, 'x')), kWindow);
+  EXPECT_EQ(fill(host_, 3, std::string(50'000, 'x')), kWindow);
   pump();
-  EXPECT_EQ(guest.received[3].size(), kWindow);
-  EXPECT_EQ(host.session.writable(3), 0U);
-  host.session.want_write(3);
+  EXPECT_EQ(guest_.received[3].size(), kWindow);
+  EXPECT_EQ(host_.session.writable(3), 0U);
+  host_.session.want_write(3);
   pump();
-  EXPECT_TRUE(host.writable.empty());
-  guest.session.consume(3, kWindow / 2 - 1);
+  EXPECT_TRUE(host_.writable.empty());
+  guest_.session.consume(3, kWindow / 2 - 1);
   pump();
-  EXPECT_EQ(host.session.writable(3), 0U);  // not yet worth a frame
-  guest.session.consume(3, 1);
+  EXPECT_EQ(host_.session.writable(3), 0U);  // not yet worth a frame
+  guest_.session.consume(3, 1);
   pump();
-  EXPECT_THAT(host.writable, ElementsAre(3));
-  EXPECT_EQ(fill(host, 3, std::string(50'000, 'y')), kWindow / 2);
+  EXPECT_THAT(host_.writable, ElementsAre(3));
+  EXPECT_EQ(fill(host_, 3, std::string(50'000, 'y')), kWindow / 2);
 }
 
 TEST_F(SessionTest, AStalledStreamStallsNoOther) {
   open(3, true, false);
   open(5);
-  fill(host, 3, std::string(kMaxPayload, 'x'));
+  fill(host_, 3, std::string(kMaxPayload, 'x'));
   pump();
-  EXPECT_EQ(host.session.writable(3), 0U);
+  EXPECT_EQ(host_.session.writable(3), 0U);
   std::size_t sent = 0;
   while (sent < 4 * kWindow) {
-    const std::size_t n = fill(host, 5, std::string(kMaxPayload, 'y'));
+    const std::size_t n = fill(host_, 5, std::string(kMaxPayload, 'y'));
     ASSERT_NE(n, 0U);
     sent += n;
     pump();
   }
-  EXPECT_EQ(guest.received[5].size(), sent);
-  EXPECT_EQ(guest.received[3].size(), kWindow);
+  EXPECT_EQ(guest_.received[5].size(), sent);
+  EXPECT_EQ(guest_.received[3].size(), kWindow);
 }
 
 TEST_F(SessionTest, WritersTakeTurns) {
@@ -264,22 +264,22 @@ TEST_F(SessionTest, WritersTakeTurns) {
   std::vector<StreamId> order;
   const std::string piece(kMaxPayload, 'x');
   for (const StreamId id : {3U, 5U, 7U}) {
-    auto events = host.events(id);
+    auto events = host_.events(id);
     events.on_writable = [&, id] {
       // The first is greedy: it writes for as long as it is let.
-      const auto written = host.session.write(id, as_bytes(piece));
+      const auto written = host_.session.write(id, as_bytes(piece));
       ASSERT_THAT(written, IsOk());
       order.push_back(id);
       if (++turns[id] < 100) {
-        host.session.want_write(id);
+        host_.session.want_write(id);
       }
     };
-    ASSERT_THAT(host.session.open(id, std::move(events)), IsOk());
+    ASSERT_THAT(host_.session.open(id, std::move(events)), IsOk());
     pump();
-    ASSERT_THAT(guest.session.attach(id, guest.events(id)), IsOk());
+    ASSERT_THAT(guest_.session.attach(id, guest_.events(id)), IsOk());
   }
   for (const StreamId id : {3U, 5U, 7U}) {
-    host.session.want_write(id);
+    host_.session.want_write(id);
   }
   pump();
   EXPECT_EQ(turns[3], 100);
@@ -289,7 +289,7 @@ TEST_F(SessionTest, WritersTakeTurns) {
                             order.begin() + static_cast<std::ptrdiff_t>(i) + 3),
                 ::testing::UnorderedElementsAre(3, 5, 7));
   }
-  EXPECT_EQ(guest.received[5].size(), 100 * kMaxPayload);
+  EXPECT_EQ(guest_.received[5].size(), 100 * kMaxPayload);
 }
 
 TEST_F(SessionTest, OutputIsBounded) {
@@ -298,141 +298,141 @@ TEST_F(SessionTest, OutputIsBounded) {
   }
   std::size_t total = 0;
   for (StreamId id = 1; id < 41; id += 2) {
-    total += fill(host, id, std::string(kMaxPayload, 'x'));
+    total += fill(host_, id, std::string(kMaxPayload, 'x'));
   }
   EXPECT_LE(total, kOutputLimit + kMaxPayload);
   EXPECT_GE(total, kOutputLimit);
-  host.session.want_write(39);
-  host.session.process();
-  EXPECT_TRUE(host.writable.empty());
-  host.take_output();
-  host.session.process();
-  EXPECT_THAT(host.writable, ElementsAre(39));
+  host_.session.want_write(39);
+  host_.session.process();
+  EXPECT_TRUE(host_.writable.empty());
+  host_.take_output();
+  host_.session.process();
+  EXPECT_THAT(host_.writable, ElementsAre(39));
 }
 
 TEST_F(SessionTest, ReservesAndCommitsWithoutACopy) {
   open(3);
-  MutableBytes room = host.session.reserve(3);
+  MutableBytes room = host_.session.reserve(3);
   EXPECT_EQ(room.size(), kMaxPayload);
   std::memcpy(room.data(), "abc", 3);
-  host.session.commit(3, 3);
-  room = host.session.reserve(3, 2);
+  host_.session.commit(3, 3);
+  room = host_.session.reserve(3, 2);
   EXPECT_EQ(room.size(), 2U);
-  host.session.commit(3, 0);
-  EXPECT_TRUE(host.session.reserve(99).empty());
+  host_.session.commit(3, 0);
+  EXPECT_TRUE(host_.session.reserve(99).empty());
   pump();
-  EXPECT_EQ(guest.received[3], "abc");
+  EXPECT_EQ(guest_.received[3], "abc");
 }
 
 TEST_F(SessionTest, DirectionsEndByThemselves) {
   open(3);
-  EXPECT_THAT(host.session.write(3, as_bytes("last")), IsOk());
-  host.session.end(3);
-  EXPECT_THAT(host.session.write(3, as_bytes("x")), IsError(ErrorCode::FailedPrecondition));
+  EXPECT_THAT(host_.session.write(3, as_bytes("last")), IsOk());
+  host_.session.end(3);
+  EXPECT_THAT(host_.session.write(3, as_bytes("x")), IsError(ErrorCode::FailedPrecondition));
   pump();
-  EXPECT_THAT(guest.ended, ElementsAre(3));
-  EXPECT_EQ(guest.received[3], "last");
-  EXPECT_THAT(guest.session.write(3, as_bytes("still")), IsOkAnd(5U));
+  EXPECT_THAT(guest_.ended, ElementsAre(3));
+  EXPECT_EQ(guest_.received[3], "last");
+  EXPECT_THAT(guest_.session.write(3, as_bytes("still")), IsOkAnd(5U));
   pump();
-  EXPECT_EQ(host.received[3], "still");
-  guest.session.end(3);
-  EXPECT_FALSE(guest.session.is_open(3));
+  EXPECT_EQ(host_.received[3], "still");
+  guest_.session.end(3);
+  EXPECT_FALSE(guest_.session.is_open(3));
   pump();
-  EXPECT_THAT(host.ended, ElementsAre(3));
-  EXPECT_FALSE(host.session.is_open(3));
-  EXPECT_TRUE(host.resets.empty());
-  EXPECT_TRUE(guest.resets.empty());
+  EXPECT_THAT(host_.ended, ElementsAre(3));
+  EXPECT_FALSE(host_.session.is_open(3));
+  EXPECT_TRUE(host_.resets.empty());
+  EXPECT_TRUE(guest_.resets.empty());
 }
 
 TEST_F(SessionTest, ResetEndsBothDirections) {
   open(3);
-  EXPECT_THAT(guest.session.write(3, as_bytes("on its way")), IsOk());
-  host.session.reset(3, ResetReason::Failed);
-  EXPECT_FALSE(host.session.is_open(3));
+  EXPECT_THAT(guest_.session.write(3, as_bytes("on its way")), IsOk());
+  host_.session.reset(3, ResetReason::Failed);
+  EXPECT_FALSE(host_.session.is_open(3));
   pump();  // data of a stream that is gone is ignored
-  EXPECT_THAT(guest.resets, ElementsAre(3));
-  EXPECT_THAT(guest.reset_codes, ElementsAre(ErrorCode::Cancelled));
-  EXPECT_TRUE(host.resets.empty());
-  EXPECT_THAT(host.session.write(3, as_bytes("x")), IsError(ErrorCode::NotFound));
-  host.session.consume(3, 5);
-  host.session.end(3);
+  EXPECT_THAT(guest_.resets, ElementsAre(3));
+  EXPECT_THAT(guest_.reset_codes, ElementsAre(ErrorCode::Cancelled));
+  EXPECT_TRUE(host_.resets.empty());
+  EXPECT_THAT(host_.session.write(3, as_bytes("x")), IsError(ErrorCode::NotFound));
+  host_.session.consume(3, 5);
+  host_.session.end(3);
 }
 
 TEST_F(SessionTest, WhatComesBeforeAttachWaits) {
-  ASSERT_THAT(host.session.open(3, host.events(3)), IsOk());
-  EXPECT_EQ(fill(host, 3, std::string(kMaxPayload, 'x')), kWindow);
-  host.session.end(3);
+  ASSERT_THAT(host_.session.open(3, host_.events(3)), IsOk());
+  EXPECT_EQ(fill(host_, 3, std::string(kMaxPayload, 'x')), kWindow);
+  host_.session.end(3);
   pump();
-  EXPECT_THAT(guest.opened, ElementsAre(3));
-  ASSERT_THAT(guest.session.attach(3, guest.events(3)), IsOk());
-  EXPECT_THAT(guest.session.attach(3, guest.events(3)), IsError(ErrorCode::NotFound));
-  EXPECT_TRUE(guest.received.empty());  // not from inside attach()
+  EXPECT_THAT(guest_.opened, ElementsAre(3));
+  ASSERT_THAT(guest_.session.attach(3, guest_.events(3)), IsOk());
+  EXPECT_THAT(guest_.session.attach(3, guest_.events(3)), IsError(ErrorCode::NotFound));
+  EXPECT_TRUE(guest_.received.empty());  // not from inside attach()
   pump();
-  EXPECT_EQ(guest.received[3].size(), kWindow);
-  EXPECT_THAT(guest.ended, ElementsAre(3));
-  EXPECT_THAT(guest.session.attach(5, {}), IsError(ErrorCode::NotFound));
+  EXPECT_EQ(guest_.received[3].size(), kWindow);
+  EXPECT_THAT(guest_.ended, ElementsAre(3));
+  EXPECT_THAT(guest_.session.attach(5, {}), IsError(ErrorCode::NotFound));
 }
 
 TEST_F(SessionTest, AStreamResetBeforeAttachIsGone) {
-  ASSERT_THAT(host.session.open(3, host.events(3)), IsOk());
-  host.session.reset(3);
+  ASSERT_THAT(host_.session.open(3, host_.events(3)), IsOk());
+  host_.session.reset(3);
   pump();
-  EXPECT_THAT(guest.session.attach(3, guest.events(3)), IsError(ErrorCode::NotFound));
+  EXPECT_THAT(guest_.session.attach(3, guest_.events(3)), IsError(ErrorCode::NotFound));
 }
 
 TEST_F(SessionTest, StreamsNobodyWantsAreRefused) {
   Session plain(Role::Guest, 1, {});
-  ASSERT_THAT(host.session.open(3, host.events(3)), IsOk());
-  ASSERT_THAT(plain.receive(as_bytes(host.take_output())), IsOk());
-  ASSERT_THAT(host.session.receive(plain.output()), IsOk());
-  EXPECT_THAT(host.resets, ElementsAre(3));
+  ASSERT_THAT(host_.session.open(3, host_.events(3)), IsOk());
+  ASSERT_THAT(plain.receive(as_bytes(host_.take_output())), IsOk());
+  ASSERT_THAT(host_.session.receive(plain.output()), IsOk());
+  EXPECT_THAT(host_.resets, ElementsAre(3));
 }
 
 TEST_F(SessionTest, IdsOnlyGrowAndAreOfOneSide) {
-  EXPECT_THAT(host.session.open(0, {}), IsError(ErrorCode::Invalid));
-  EXPECT_THAT(host.session.open(2, {}), IsError(ErrorCode::Invalid));
-  EXPECT_THAT(host.session.open(5, {}), IsOk());
-  EXPECT_THAT(host.session.open(5, {}), IsError(ErrorCode::Invalid));
-  EXPECT_THAT(host.session.open(3, {}), IsError(ErrorCode::Invalid));
-  EXPECT_THAT(guest.session.open(2, {}), IsError(ErrorCode::Unavailable));
+  EXPECT_THAT(host_.session.open(0, {}), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(host_.session.open(2, {}), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(host_.session.open(5, {}), IsOk());
+  EXPECT_THAT(host_.session.open(5, {}), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(host_.session.open(3, {}), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(guest_.session.open(2, {}), IsError(ErrorCode::Unavailable));
   pump();
-  EXPECT_THAT(guest.session.open(2, {}), IsOk());
+  EXPECT_THAT(guest_.session.open(2, {}), IsOk());
 }
 
 TEST_F(SessionTest, StreamsAreBounded) {
   for (StreamId i = 0; i < kMaxStreams; ++i) {
-    ASSERT_THAT(host.session.open((2 * i) + 1, {}), IsOk());
+    ASSERT_THAT(host_.session.open((2 * i) + 1, {}), IsOk());
   }
-  EXPECT_THAT(host.session.open((2 * kMaxStreams) + 1, {}), IsError(ErrorCode::ResourceExhausted));
+  EXPECT_THAT(host_.session.open((2 * kMaxStreams) + 1, {}), IsError(ErrorCode::ResourceExhausted));
   pump();
-  EXPECT_EQ(guest.opened.size(), kMaxStreams);
-  host.session.reset(1);
-  EXPECT_THAT(host.session.open((2 * kMaxStreams) + 1, {}), IsOk());
+  EXPECT_EQ(guest_.opened.size(), kMaxStreams);
+  host_.session.reset(1);
+  EXPECT_THAT(host_.session.open((2 * kMaxStreams) + 1, {}), IsOk());
   pump();
 }
 
 TEST_F(SessionTest, CallbacksMayResetTheirOwnStream) {
   StreamEvents events;
-  events.on_data = [this](Bytes) { guest.session.reset(3); };
-  ASSERT_THAT(host.session.open(3, host.events(3)), IsOk());
+  events.on_data = [this](Bytes) { guest_.session.reset(3); };
+  ASSERT_THAT(host_.session.open(3, host_.events(3)), IsOk());
   pump();
-  ASSERT_THAT(guest.session.attach(3, std::move(events)), IsOk());
-  EXPECT_THAT(host.session.write(3, as_bytes("a")), IsOk());
-  EXPECT_THAT(host.session.write(3, as_bytes("b")), IsOk());
+  ASSERT_THAT(guest_.session.attach(3, std::move(events)), IsOk());
+  EXPECT_THAT(host_.session.write(3, as_bytes("a")), IsOk());
+  EXPECT_THAT(host_.session.write(3, as_bytes("b")), IsOk());
   pump();
-  EXPECT_THAT(host.resets, ElementsAre(3));
+  EXPECT_THAT(host_.resets, ElementsAre(3));
 }
 
 TEST_F(SessionTest, CallbacksMayShutTheSessionDown) {
   StreamEvents events;
-  events.on_data = [this](Bytes) { guest.session.shutdown(); };
-  ASSERT_THAT(host.session.open(3, host.events(3)), IsOk());
+  events.on_data = [this](Bytes) { guest_.session.shutdown(); };
+  ASSERT_THAT(host_.session.open(3, host_.events(3)), IsOk());
   pump();
-  ASSERT_THAT(guest.session.attach(3, std::move(events)), IsOk());
-  EXPECT_THAT(host.session.write(3, as_bytes("a")), IsOk());
-  EXPECT_THAT(host.session.write(3, as_bytes("b")), IsOk());
-  EXPECT_THAT(guest.give(host.take_output()), IsOk());
-  EXPECT_TRUE(guest.session.output().empty());
+  ASSERT_THAT(guest_.session.attach(3, std::move(events)), IsOk());
+  EXPECT_THAT(host_.session.write(3, as_bytes("a")), IsOk());
+  EXPECT_THAT(host_.session.write(3, as_bytes("b")), IsOk());
+  EXPECT_THAT(guest_.give(host_.take_output()), IsOk());
+  EXPECT_TRUE(guest_.session.output().empty());
 }
 
 struct Attack {
@@ -443,24 +443,24 @@ struct Attack {
 class HostilePeerTest : public SessionTest, public ::testing::WithParamInterface<Attack> {};
 
 TEST_P(HostilePeerTest, EndsTheHostsSession) {
-  ASSERT_THAT(host.session.open(1, host.events(1)), IsOk());
-  ASSERT_THAT(host.session.open(3, host.events(3)), IsOk());
-  ASSERT_THAT(host.give(hello(1)), IsOk());
-  const auto result = host.give(GetParam().bytes);
+  ASSERT_THAT(host_.session.open(1, host_.events(1)), IsOk());
+  ASSERT_THAT(host_.session.open(3, host_.events(3)), IsOk());
+  ASSERT_THAT(host_.give(hello(1)), IsOk());
+  const auto result = host_.give(GetParam().bytes);
   EXPECT_THAT(result,
               ::testing::AnyOf(IsError(ErrorCode::Corrupt), IsError(ErrorCode::ResourceExhausted)));
-  EXPECT_THAT(host.resets, ::testing::IsSupersetOf({1U, 3U}));
-  EXPECT_THAT(host.session.open(5, {}), IsError(ErrorCode::Unavailable));
-  EXPECT_TRUE(host.session.output().empty());
+  EXPECT_THAT(host_.resets, ::testing::IsSupersetOf({1U, 3U}));
+  EXPECT_THAT(host_.session.open(5, {}), IsError(ErrorCode::Unavailable));
+  EXPECT_TRUE(host_.session.output().empty());
 }
 
 TEST_P(HostilePeerTest, EndsTheHostsSessionByteByByte) {
-  ASSERT_THAT(host.session.open(1, host.events(1)), IsOk());
-  ASSERT_THAT(host.session.open(3, host.events(3)), IsOk());
-  ASSERT_THAT(host.give(hello(1)), IsOk());
+  ASSERT_THAT(host_.session.open(1, host_.events(1)), IsOk());
+  ASSERT_THAT(host_.session.open(3, host_.events(3)), IsOk());
+  ASSERT_THAT(host_.give(hello(1)), IsOk());
   Result<> result;
   for (const char c : GetParam().bytes) {
-    result = host.give(std::string(1, c));
+    result = host_.give(std::string(1, c));
     if (!result) {
       break;
     }
@@ -520,9 +520,9 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& instance) { return instance.param.name; });
 
 TEST_F(SessionTest, ResetWithAnUnknownReasonIsAReset) {
-  ASSERT_THAT(host.session.open(1, host.events(1)), IsOk());
-  ASSERT_THAT(host.give(hello(1) + frame(6, 1, 0xffffffff) + frame(6, 1, 1)), IsOk());
-  EXPECT_THAT(host.resets, ElementsAre(1));
+  ASSERT_THAT(host_.session.open(1, host_.events(1)), IsOk());
+  ASSERT_THAT(host_.give(hello(1) + frame(6, 1, 0xffffffff) + frame(6, 1, 1)), IsOk());
+  EXPECT_THAT(host_.resets, ElementsAre(1));
 }
 
 TEST_F(SessionTest, APeerThatMakesUsAnswerAndDoesNotReadIsDropped) {
@@ -539,10 +539,10 @@ TEST_F(SessionTest, APeerThatMakesUsAnswerAndDoesNotReadIsDropped) {
 
 TEST_F(SessionTest, AGuestThatMetBadInputAcceptsANewSession) {
   open(1);
-  EXPECT_THAT(guest.give(frame(99, 1, 0)), IsError(ErrorCode::Corrupt));
-  EXPECT_THAT(guest.resets, ElementsAre(1));
-  EXPECT_THAT(guest.give("noise" + hello(0, 9)), IsOk());
-  EXPECT_EQ(guest.ready, 2);
+  EXPECT_THAT(guest_.give(frame(99, 1, 0)), IsError(ErrorCode::Corrupt));
+  EXPECT_THAT(guest_.resets, ElementsAre(1));
+  EXPECT_THAT(guest_.give("noise" + hello(0, 9)), IsOk());
+  EXPECT_EQ(guest_.ready, 2);
 }
 
 }  // namespace

@@ -6,7 +6,6 @@
 #include <chrono>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -59,7 +58,7 @@ class EventsTest : public ::testing::Test {
     EXPECT_THAT(os::make_directories(directory_), IsOk());
   }
 
-  ~EventsTest() override { EXPECT_THAT(os::remove_tree(directory_), IsOk()); }
+  void TearDown() override { EXPECT_THAT(os::remove_tree(directory_), IsOk()); }
 
   void listen() {
     server_ = std::make_unique<ttrpc::Server>(*loop_);
@@ -88,6 +87,7 @@ class EventsTest : public ::testing::Test {
 
   std::vector<std::string> topics() const {
     std::vector<std::string> topics;
+    topics.reserve(containerd_.envelopes.size());
     for (const auto& envelope : containerd_.envelopes) {
       topics.push_back(envelope.topic());
     }

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <functional>
@@ -80,7 +81,7 @@ class TaskServiceTest : public ::testing::Test {
     connect();
   }
 
-  ~TaskServiceTest() override {
+  void TearDown() override {
     task_.reset();
     client_.reset();
     server_.reset();

@@ -37,7 +37,7 @@ struct Frame {
 class ClientProtocolTest : public ::testing::Test {
  protected:
   ClientProtocolTest()
-      : protocol_(ClientProtocol::create([this](std::string frame) -> Result<> {
+      : protocol_(ClientProtocol::create([this](const std::string& frame) -> Result<> {
           reader_.feed(as_bytes(frame), [this](const FrameHeader& header, Bytes data, bool) {
             sent_.push_back({header.stream, header.type, header.flags, std::string(as_text(data))});
             return true;

@@ -22,7 +22,6 @@
 #include "bulkhead/os/socket.h"
 #include "bulkhead/os/stream_socket.h"
 #include "bulkhead/os/unique_fd.h"
-#include "bulkhead/ttrpc/call.h"
 #include "bulkhead/ttrpc/client.h"
 #include "bulkhead/ttrpc/codec.h"
 #include "bulkhead/ttrpc/envelope.pb.h"
@@ -31,7 +30,6 @@
 #include "bulkhead/ttrpc/service.h"
 #include "bulkhead/ttrpc/test/echo.pb.h"
 #include "bulkhead/ttrpc/test/echo.ttrpc.h"
-#include "bulkhead/ttrpc/transport.h"
 
 namespace bulkhead::ttrpc {
 namespace {
@@ -316,8 +314,10 @@ TEST_F(ConnectionTest, ConnectionsAreBounded) {
   small.add_service(service_);
   const std::string path = path_ + "-small";
   ASSERT_THAT(small.listen(*os::listen_unix(path)), IsOk());
+  constexpr std::size_t kClients = 3;
   std::vector<std::unique_ptr<Client>> clients;
-  for (int i = 0; i < 3; ++i) {
+  clients.reserve(kClients);
+  while (clients.size() < kClients) {
     clients.push_back(*Client::connect(*loop_, path));
   }
   EXPECT_THAT(EchoClient(*clients[2]).say_and_wait(make_text("x")),

@@ -101,16 +101,17 @@ class ServerProtocolTest : public ::testing::Test {
   }
 
   void start(ServerLimits limits) {
-    protocol_ = ServerProtocol::create(services_, limits, [this](std::string frame) -> Result<> {
-      if (broken_) {
-        return Error(ErrorCode::ResourceExhausted, "full");
-      }
-      reader_.feed(as_bytes(frame), [this](const FrameHeader& header, Bytes data, bool) {
-        sent_.push_back({header.stream, header.type, header.flags, std::string(as_text(data))});
-        return true;
-      });
-      return {};
-    });
+    protocol_ =
+        ServerProtocol::create(services_, limits, [this](const std::string& frame) -> Result<> {
+          if (broken_) {
+            return Error(ErrorCode::ResourceExhausted, "full");
+          }
+          reader_.feed(as_bytes(frame), [this](const FrameHeader& header, Bytes data, bool) {
+            sent_.push_back({header.stream, header.type, header.flags, std::string(as_text(data))});
+            return true;
+          });
+          return {};
+        });
   }
 
   void send(FrameType type, StreamId stream, std::uint8_t flags, const std::string& data) {

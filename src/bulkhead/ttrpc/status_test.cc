@@ -33,10 +33,11 @@ TEST(Status, UnknownCodesAreRemote) {
 }
 
 TEST(Status, RemoteTextCannotForgeLinesOrMoveTheCursor) {
-  const Error error =
-      error_from_status(2, "a\nlevel: forged\x1b[2J\x7f\xc2\x9b\xe2\x80\xae café \xff\xc0\x80");
+  const Error error = error_from_status(
+      2, "a\nlevel: forged\x1b[2J\x7f\xc2\x9b\xe2\x80\xae café\xe2\x80\xac \xff\xc0\x80");
   EXPECT_EQ(error.message(),
-            "a\\x0alevel: forged\\x1b[2J\\x7f\\xc2\\x9b\\xe2\\x80\\xae café \\xff\\xc0\\x80");
+            "a\\x0alevel: forged\\x1b[2J\\x7f\\xc2\\x9b\\xe2\\x80\\xae café\\xe2\\x80\\xac "
+            "\\xff\\xc0\\x80");
 }
 
 TEST(Status, RemoteTextIsCut) {
