@@ -10,6 +10,7 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,17 +24,21 @@
 #include <gtest/gtest.h>
 #include <zlib.h>
 
+#include "bulkhead/archive/stream.h"
 #include "bulkhead/archive/tar_builder.h"
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/digest.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/testing.h"
+#include "bulkhead/hash/hasher.h"
 #include "bulkhead/images/images_test_fixture.h"
 #include "bulkhead/images/layer.h"
 #include "bulkhead/images/layer_pipe.h"
 #include "bulkhead/images/root_maker.h"
 #include "bulkhead/images/test_image.h"
+#include "bulkhead/oci/blob_source.h"
+#include "bulkhead/oci/manifest.h"
 #include "bulkhead/oci/media_type.h"
 #include "bulkhead/oci/platform.h"
 #include "bulkhead/oci/reference.h"
@@ -705,8 +710,10 @@ TEST_F(FetchTest, AFullDiskLeavesNothing) {
 
 TEST_F(FetchTest, ManyAtOnceGiveOneImage) {
   const std::string tar = tar_with("a", std::string(1'000'000, 'x'));
+  constexpr int kThreads = 4;
   std::vector<std::jthread> threads;
-  for (int index = 0; index < 4; ++index) {
+  threads.reserve(kThreads);
+  for (int index = 0; index < kThreads; ++index) {
     threads.emplace_back([&, index] {
       MemorySource source;
       TestImage image;
@@ -731,7 +738,7 @@ class DeadlySource final : public oci::BlobReader {
     if (calls_++ == 2) {
       ::kill(::getpid(), SIGKILL);
     }
-    std::fill(buffer.begin(), buffer.end(), std::byte{0});
+    std::ranges::fill(buffer, std::byte{0});
     return buffer.size();
   }
 

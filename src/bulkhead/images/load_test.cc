@@ -19,10 +19,10 @@
 #include "bulkhead/images/images_test_fixture.h"
 #include "bulkhead/images/layout.h"
 #include "bulkhead/images/test_image.h"
-#include "bulkhead/oci/media_type.h"
 #include "bulkhead/oci/platform.h"
 #include "bulkhead/oci/reference.h"
 #include "bulkhead/os/file.h"
+#include "bulkhead/store/image_record.h"
 #include "bulkhead/store/store.h"
 
 namespace bulkhead::images {

@@ -11,6 +11,7 @@
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/testing.h"
 #include "bulkhead/oci/image_process.h"
+#include "bulkhead/oci/platform.h"
 #include "bulkhead/oci/spec.h"
 
 namespace bulkhead::oci {

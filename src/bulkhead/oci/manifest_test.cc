@@ -3,7 +3,6 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
-#include <variant>
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>

@@ -1,5 +1,7 @@
 #include "bulkhead/oci/reference.h"
 
+#include <initializer_list>
+#include <optional>
 #include <string>
 #include <string_view>
 

@@ -10,6 +10,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "bulkhead/base/bytes.h"
 #include "bulkhead/base/digest.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
@@ -28,6 +29,7 @@ namespace bulkhead::store {
 namespace {
 
 using testing::ElementsAre;
+using testing::Eq;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
@@ -39,8 +41,6 @@ Digest digest(std::string_view beginning) {
   return Digest::from_hex(DigestAlgorithm::Sha256, hex);
 }
 
-MATCHER(IsAbsent, "is nothing") { return !arg.has_value(); }
-
 class StoreTest : public testing::Test {
  protected:
   StoreTest() {
@@ -50,7 +50,7 @@ class StoreTest : public testing::Test {
     paths_.run = directory_ + "/run";
   }
 
-  ~StoreTest() override { static_cast<void>(os::remove_tree(directory_)); }
+  void TearDown() override { static_cast<void>(os::remove_tree(directory_)); }
 
   Store open() {
     auto store = Store::open(paths_);
@@ -122,7 +122,7 @@ const std::string kAlpine = "docker.io/library/alpine:latest";
 
 TEST_F(StoreTest, FindsWhatWasPublished) {
   Store store = open();
-  EXPECT_THAT(store.find("alpine"), IsOkAnd(IsAbsent()));
+  EXPECT_THAT(store.find("alpine"), IsOkAnd(Eq(std::nullopt)));
   ASSERT_THAT(add(store, kAlpine, "a"), IsOk());
   for (const std::string& name :
        {std::string("alpine"), std::string("docker.io/library/alpine:latest"),
@@ -134,8 +134,8 @@ TEST_F(StoreTest, FindsWhatWasPublished) {
     EXPECT_EQ((*image)->record.reference, kAlpine);
     EXPECT_EQ((*image)->root_path, paths_.roots() + "/" + digest("a4").hex() + ".ext4");
   }
-  EXPECT_THAT(store.find("alpine:3"), IsOkAnd(IsAbsent()));
-  EXPECT_THAT(store.find("other@" + digest("a1").text()), IsOkAnd(IsAbsent()));
+  EXPECT_THAT(store.find("alpine:3"), IsOkAnd(Eq(std::nullopt)));
+  EXPECT_THAT(store.find("other@" + digest("a1").text()), IsOkAnd(Eq(std::nullopt)));
   EXPECT_THAT(store.find("no image"), IsError(ErrorCode::Invalid));
   EXPECT_THAT(names("content/ingest"), IsEmpty());
   EXPECT_THAT(names("roots"), root_of("a"));
@@ -229,9 +229,10 @@ TEST_F(StoreTest, FindsTheRootOfALayer) {
     // A tar is its own diff id; of any other blob nobody knows what it inflates to.
     EXPECT_THAT(ingest.chain_with({.blob = diff_id, .diff_id = diff_id}),
                 IsOkAnd(testing::Optional(digest("a4"))));
-    EXPECT_THAT(ingest.chain_with({.blob = digest("b3"), .diff_id = diff_id}), IsOkAnd(IsAbsent()));
+    EXPECT_THAT(ingest.chain_with({.blob = digest("b3"), .diff_id = diff_id}),
+                IsOkAnd(Eq(std::nullopt)));
     EXPECT_THAT(ingest.chain_with({.blob = digest("a3"), .diff_id = digest("b5")}),
-                IsOkAnd(IsAbsent()));
+                IsOkAnd(Eq(std::nullopt)));
     const auto files = ingest.open_root(digest("a4"));
     ASSERT_THAT(files, IsOk());
     EXPECT_THAT(os::read_to_end(files->record.get(), 100), IsOkAnd(std::string("record")));
@@ -240,7 +241,7 @@ TEST_F(StoreTest, FindsTheRootOfALayer) {
   ASSERT_THAT(store.remove("alpine", RemoveMode::Careful), IsOk());
   Ingest ingest = *store.begin_ingest();
   EXPECT_THAT(ingest.chain_with({.blob = digest("a3"), .diff_id = digest("a5")}),
-              IsOkAnd(IsAbsent()));
+              IsOkAnd(Eq(std::nullopt)));
 }
 
 TEST_F(StoreTest, RemovesNamesFirstAndContentLast) {
@@ -366,7 +367,7 @@ TEST_F(StoreTest, OneSessionAtATimeUnpacksAChain) {
   Ingest first = *store.begin_ingest();
   ASSERT_THAT(first.lock_chain(digest("a4")), IsOk());
   const std::string lock = paths_.roots() + "/" + digest("a4").hex() + ".lock";
-  EXPECT_THAT(os::FileLock::try_acquire(lock), IsOkAnd(IsAbsent()));
+  EXPECT_THAT(os::FileLock::try_acquire(lock), IsOkAnd(Eq(std::nullopt)));
   const ImageRecord image = record(kAlpine, "a");
   ASSERT_THAT(stage(first, image), IsOk());
   ASSERT_THAT(first.publish(image, edges(image), layers(image)), IsOk());
@@ -385,7 +386,7 @@ TEST_F(StoreTest, GivesNamesAndTakesThemAway) {
   EXPECT_THAT(store.tag("alpine", name("other@" + digest("a1").text())),
               IsError(ErrorCode::Invalid));
   EXPECT_THAT(store.untag(name("alpine")), IsOk());
-  EXPECT_THAT(store.find("alpine"), IsOkAnd(IsAbsent()));
+  EXPECT_THAT(store.find("alpine"), IsOkAnd(Eq(std::nullopt)));
   EXPECT_THAT(store.untag(name("alpine")), IsError(ErrorCode::NotFound));
   EXPECT_THAT(store.untag(name("other:1")), IsError(ErrorCode::FailedPrecondition));
   EXPECT_THAT(store.list(), IsOkAnd(SizeIs(1)));
