@@ -1,7 +1,6 @@
 #include "bulkhead/vmm/accelerator.h"
 
 #include <chrono>
-#include <cstdint>
 #include <cstdlib>
 #include <string>
 
@@ -15,8 +14,6 @@
 namespace bulkhead::vmm {
 namespace {
 
-using std::chrono_literals::operator""ms;
-using std::chrono_literals::operator""us;
 using testing::HasSubstr;
 
 using Outcome = ProbeMeasurement::Outcome;
@@ -27,8 +24,8 @@ ProbeMeasurement completed(std::chrono::nanoseconds time) {
 
 TEST(Decide, TakesAWorkingKvm) {
   // A million loops of two instructions at 1 to 3 GHz.
-  for (const auto time : {300us, 700us, 2000us}) {
-    const Decision decision = decide(completed(time));
+  for (const int microseconds : {300, 700, 2000}) {
+    const Decision decision = decide(completed(std::chrono::microseconds(microseconds)));
     EXPECT_EQ(decision.accelerator, Accelerator::Kvm) << decision.reason;
     EXPECT_THAT(decision.reason, HasSubstr("native speed"));
   }
@@ -39,13 +36,14 @@ TEST(Decide, LeavesAKvmThatEmulates) {
   const Decision slow = decide(completed(kNativeLoopTime + std::chrono::nanoseconds(1)));
   EXPECT_EQ(slow.accelerator, Accelerator::Tcg);
   EXPECT_THAT(slow.reason, HasSubstr("does not run guest code at native speed"));
-  EXPECT_EQ(decide(completed(1100ms)).accelerator, Accelerator::Tcg);
+  EXPECT_EQ(decide(completed(std::chrono::milliseconds(1100))).accelerator, Accelerator::Tcg);
 }
 
 TEST(Decide, SaysWhyItIsTcg) {
   const auto reason = [](Outcome outcome) {
-    const Decision decision =
-        decide({.outcome = outcome, .detail = "because of this", .loop_time = 1us});
+    const Decision decision = decide({.outcome = outcome,
+                                      .detail = "because of this",
+                                      .loop_time = std::chrono::microseconds(1)});
     EXPECT_EQ(decision.accelerator, Accelerator::Tcg);
     return decision.reason;
   };
@@ -59,7 +57,7 @@ TEST(Decide, SaysWhyItIsTcg) {
 TEST(ProbeRecord, KeepsEverythingAndCutsDetails) {
   const ProbeMeasurement measurement = {.outcome = Outcome::GuestFailed,
                                         .detail = "exit reason 17",
-                                        .loop_time = 42us,
+                                        .loop_time = std::chrono::microseconds(42),
                                         .refuses_arch_capabilities = true};
   EXPECT_EQ(from_record(to_record(measurement)), measurement);
   ProbeMeasurement wordy = measurement;
@@ -102,7 +100,7 @@ TEST_F(HostAcceleratorTest, IsRememberedForThisBootOnly) {
             Accelerator::Kvm);
 
   std::string of_another_boot = of_kvm;
-  of_another_boot.replace(of_another_boot.find("\"boot\": \"") + 9, 8, "00000000");
+  of_another_boot.replace(of_another_boot.find(R"("boot": ")") + 9, 8, "00000000");
   for (const std::string& bad : {of_another_boot, std::string("{"), std::string("[]")}) {
     ASSERT_THAT(os::write_file_atomically(path, bad), IsOk());
     EXPECT_EQ(host_accelerator(directory_, "/nonexistent/probe").decision.accelerator,

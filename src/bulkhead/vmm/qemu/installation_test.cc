@@ -8,6 +8,7 @@
 
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/testing.h"
+#include "bulkhead/jail/jail.h"
 
 namespace bulkhead::vmm::qemu {
 namespace {

@@ -19,17 +19,17 @@
 
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/error.h"
+#include "bulkhead/base/result.h"
 #include "bulkhead/base/testing.h"
 #include "bulkhead/os/event_loop.h"
 #include "bulkhead/os/io.h"
 #include "bulkhead/os/socket.h"
 #include "bulkhead/os/unique_fd.h"
 #include "bulkhead/vmm/machine.h"
+#include "bulkhead/vmm/qemu/qmp_protocol.h"
 
 namespace bulkhead::vmm::qemu {
 namespace {
-
-using std::chrono_literals::operator""ms;
 
 /// The other end: a scripted QEMU.
 class QmpClientTest : public testing::Test {
@@ -54,7 +54,7 @@ class QmpClientTest : public testing::Test {
     turn();
   }
 
-  void turn() { ASSERT_THAT(loop_->run_once(0ms), IsOk()); }
+  void turn() { ASSERT_THAT(loop_->run_once(std::chrono::milliseconds(0)), IsOk()); }
 
   std::string heard() {
     std::array<std::byte, 4096> buffer{};

@@ -1,5 +1,6 @@
 #include "bulkhead/vmm/qemu/qmp_protocol.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>

@@ -1,9 +1,10 @@
 #include "bulkhead/vmm/qemu/qmp_protocol.h"
 
-#include <cstdint>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -13,6 +14,7 @@
 
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/error.h"
+#include "bulkhead/base/result.h"
 #include "bulkhead/base/testing.h"
 #include "bulkhead/json/value.h"
 
@@ -137,9 +139,9 @@ TEST_F(QmpProtocolTest, APeerThatDoesNotSpeakQmpIsCorrupt) {
 
 TEST_F(QmpProtocolTest, RepliesAndEventsMustMakeSense) {
   negotiate();
-  for (const char* bad : {"{}", "[]", "{\"return\": 1}", "{\"return\": 1, \"id\": \"x\"}",
-                          "{\"return\": 1, \"id\": 77}", "{\"error\": {}, \"id\": -1}",
-                          "{\"event\": 5}", "{\"event\": \"\"}", "{\"QMP\": {}}"}) {
+  for (const char* bad :
+       {"{}", "[]", R"({"return": 1})", R"({"return": 1, "id": "x"})", R"({"return": 1, "id": 77})",
+        R"({"error": {}, "id": -1})", R"({"event": 5})", R"({"event": ""})", R"({"QMP": {}})"}) {
     EXPECT_THAT(say(std::string(bad) + "\n"), IsError(ErrorCode::Corrupt)) << bad;
   }
 }
@@ -156,7 +158,7 @@ TEST_F(QmpProtocolTest, BoundsALineWithoutEnd) {
 TEST_F(QmpProtocolTest, BoundsNesting) {
   negotiate();
   const std::string deep =
-      "{\"event\": \"X\", \"data\": " + std::string(100, '[') + std::string(100, ']') + "}\n";
+      R"({"event": "X", "data": )" + std::string(100, '[') + std::string(100, ']') + "}\n";
   EXPECT_THAT(say(deep), IsError(ErrorCode::Corrupt));
 }
 
