@@ -1,6 +1,5 @@
 #include "bulkhead/guest/accounts.h"
 
-#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -35,15 +34,15 @@ constexpr const char* kGroupText =
 class Accounts : public ::testing::Test {
  protected:
   Accounts() {
-    root.write("etc/passwd", kPasswdText);
-    root.write("etc/group", kGroupText);
+    root_.write("etc/passwd", kPasswdText);
+    root_.write("etc/group", kGroupText);
   }
 
-  TestRoot root;
+  TestRoot root_;
 };
 
 TEST_F(Accounts, EmptyMeansRoot) {
-  const auto identity = resolve_identity(root.fd(), "");
+  const auto identity = resolve_identity(root_.fd(), "");
   ASSERT_THAT(identity, IsOk());
   EXPECT_EQ(identity->user, 0U);
   EXPECT_EQ(identity->group, 0U);
@@ -52,7 +51,7 @@ TEST_F(Accounts, EmptyMeansRoot) {
 }
 
 TEST_F(Accounts, NameGivesItsGroupsAndHome) {
-  const auto identity = resolve_identity(root.fd(), "redis");
+  const auto identity = resolve_identity(root_.fd(), "redis");
   ASSERT_THAT(identity, IsOk());
   EXPECT_EQ(identity->user, 999U);
   EXPECT_EQ(identity->group, 998U);
@@ -61,15 +60,15 @@ TEST_F(Accounts, NameGivesItsGroupsAndHome) {
 }
 
 TEST_F(Accounts, GroupInTheTextReplacesAllOthers) {
-  const auto identity = resolve_identity(root.fd(), "redis:audio");
+  const auto identity = resolve_identity(root_.fd(), "redis:audio");
   ASSERT_THAT(identity, IsOk());
   EXPECT_EQ(identity->group, 29U);
   EXPECT_THAT(identity->groups, ElementsAre(29));
-  EXPECT_EQ(resolve_identity(root.fd(), "0:4242")->group, 4242U);
+  EXPECT_EQ(resolve_identity(root_.fd(), "0:4242")->group, 4242U);
 }
 
 TEST_F(Accounts, NumberNeedsNoEntry) {
-  const auto identity = resolve_identity(root.fd(), "4711");
+  const auto identity = resolve_identity(root_.fd(), "4711");
   ASSERT_THAT(identity, IsOk());
   EXPECT_EQ(identity->user, 4711U);
   EXPECT_EQ(identity->group, 0U);
@@ -77,41 +76,43 @@ TEST_F(Accounts, NumberNeedsNoEntry) {
 }
 
 TEST_F(Accounts, NumberWithEntryGetsItsGroupAndHome) {
-  const auto identity = resolve_identity(root.fd(), "999");
+  const auto identity = resolve_identity(root_.fd(), "999");
   ASSERT_THAT(identity, IsOk());
   EXPECT_EQ(identity->group, 998U);
   EXPECT_EQ(identity->home, "/var/lib/redis");
 }
 
-TEST_F(Accounts, NameOfDigitsIsAName) { EXPECT_EQ(resolve_identity(root.fd(), "1000")->user, 77U); }
+TEST_F(Accounts, NameOfDigitsIsAName) {
+  EXPECT_EQ(resolve_identity(root_.fd(), "1000")->user, 77U);
+}
 
 TEST_F(Accounts, EntryMayEndAfterTheGroup) {
-  EXPECT_EQ(resolve_identity(root.fd(), "bare")->user, 12U);
+  EXPECT_EQ(resolve_identity(root_.fd(), "bare")->user, 12U);
 }
 
 TEST_F(Accounts, NothingBecomesRootByAccident) {
   for (const char* text : {"-1", "4294967296", "4294967295", "2147483648", "root:999999999999",
                            "root:-1", "+0", "99999999999999999999999"}) {
-    EXPECT_THAT(resolve_identity(root.fd(), text), IsError(ErrorCode::Invalid)) << text;
+    EXPECT_THAT(resolve_identity(root_.fd(), text), IsError(ErrorCode::Invalid)) << text;
   }
   for (const char* text :
        {"0x0", "nobody", "../../x", "root\n", " root", "redis:none", "0 ", "00x"}) {
-    EXPECT_THAT(resolve_identity(root.fd(), text), IsError(ErrorCode::NotFound)) << text;
+    EXPECT_THAT(resolve_identity(root_.fd(), text), IsError(ErrorCode::NotFound)) << text;
   }
   for (const char* text : {"huge", "negative", "hex", "badgroup", "root:toobig"}) {
-    EXPECT_THAT(resolve_identity(root.fd(), text), IsError(ErrorCode::Invalid)) << text;
+    EXPECT_THAT(resolve_identity(root_.fd(), text), IsError(ErrorCode::Invalid)) << text;
   }
 }
 
 TEST_F(Accounts, NumericIdentityTakesHomeFromTheEntry) {
-  const auto identity = numeric_identity(root.fd(), 999, 5, {7, 8});
+  const auto identity = numeric_identity(root_.fd(), 999, 5, {7, 8});
   ASSERT_THAT(identity, IsOk());
   EXPECT_EQ(identity->home, "/var/lib/redis");
   EXPECT_EQ(identity->group, 5U);
   EXPECT_THAT(identity->groups, ElementsAre(7, 8));
-  EXPECT_THAT(numeric_identity(root.fd(), 0xffffffff, 0, {}), IsError(ErrorCode::Invalid));
-  EXPECT_THAT(numeric_identity(root.fd(), 0, 0xffffffff, {}), IsError(ErrorCode::Invalid));
-  EXPECT_THAT(numeric_identity(root.fd(), 0, 0, {0xffffffff}), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(numeric_identity(root_.fd(), 0xffffffff, 0, {}), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(numeric_identity(root_.fd(), 0, 0xffffffff, {}), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(numeric_identity(root_.fd(), 0, 0, {0xffffffff}), IsError(ErrorCode::Invalid));
 }
 
 TEST(AccountFiles, MayBeMissing) {

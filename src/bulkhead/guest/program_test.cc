@@ -17,29 +17,29 @@ using ::testing::HasSubstr;
 class Programs : public ::testing::Test {
  protected:
   Programs() {
-    root.write("a/tool", "", 0644);
-    root.write("b/tool", "", 0755);
-    root.write("b/plain", "", 0644);
-    root.directory("a/dir");
+    root_.write("a/tool", "", 0644);
+    root_.write("b/tool", "", 0755);
+    root_.write("b/plain", "", 0644);
+    root_.directory("a/dir");
   }
 
   ProgramFailure path_failure(const std::string& inside) const {
-    return find_program(root.path(inside), "").failure;
+    return find_program(root_.path(inside), "").failure;
   }
 
-  TestRoot root;
+  TestRoot root_;
 };
 
 TEST_F(Programs, SearchPassesOverWhatCannotRun) {
   const auto found =
-      find_program("tool", root.path("none") + ":" + root.path("a") + ":" + root.path("b"));
+      find_program("tool", root_.path("none") + ":" + root_.path("a") + ":" + root_.path("b"));
   EXPECT_EQ(found.failure, ProgramFailure::None);
-  EXPECT_EQ(found.path, root.path("b/tool"));
+  EXPECT_EQ(found.path, root_.path("b/tool"));
 }
 
 TEST_F(Programs, NothingFoundInPathIs127) {
   for (const char* name : {"plain", "dir", "absent"}) {
-    const auto found = find_program(name, root.path("a") + ":" + root.path("b"));
+    const auto found = find_program(name, root_.path("a") + ":" + root_.path("b"));
     EXPECT_EQ(found.failure, ProgramFailure::NotFound) << name;
     EXPECT_THAT(found.message, HasSubstr("executable file not found in $PATH"));
   }
@@ -53,8 +53,8 @@ TEST_F(Programs, PathTellsWhy) {
   EXPECT_EQ(path_failure("b/tool/x"), ProgramFailure::NotFound);
   EXPECT_EQ(path_failure("a/dir"), ProgramFailure::NotExecutable);
   EXPECT_EQ(path_failure("b/plain"), ProgramFailure::NotExecutable);
-  EXPECT_THAT(find_program(root.path("a/dir"), "").message, HasSubstr("is a directory"));
-  EXPECT_THAT(find_program(root.path("b/plain"), "").message, HasSubstr("permission denied"));
+  EXPECT_THAT(find_program(root_.path("a/dir"), "").message, HasSubstr("is a directory"));
+  EXPECT_THAT(find_program(root_.path("b/plain"), "").message, HasSubstr("permission denied"));
 }
 
 TEST(ExecFailure, TellsApart) {

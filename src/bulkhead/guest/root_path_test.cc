@@ -10,7 +10,6 @@
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/testing.h"
 #include "bulkhead/guest/test_root.h"
-#include "bulkhead/os/file_info.h"
 
 namespace bulkhead::guest {
 namespace {

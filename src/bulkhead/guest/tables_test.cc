@@ -1,7 +1,7 @@
 #include <sys/resource.h>
 
 #include <cstdint>
-#include <string>
+#include <optional>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

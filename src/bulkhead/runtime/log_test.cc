@@ -40,7 +40,7 @@ class LogTest : public ::testing::Test {
     EXPECT_THAT(os::make_directories(directory_), IsOk());
   }
 
-  ~LogTest() override { EXPECT_THAT(os::remove_tree(directory_), IsOk()); }
+  void TearDown() override { EXPECT_THAT(os::remove_tree(directory_), IsOk()); }
 
   LogWriter writer(LogLimits limits = {}) { return *LogWriter::open(path_, limits); }
 

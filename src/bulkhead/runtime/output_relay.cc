@@ -11,11 +11,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <utility>
 
 #include "bulkhead/base/bytes.h"
-#include "bulkhead/base/clock.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/log.h"
 #include "bulkhead/base/result.h"
@@ -25,6 +25,7 @@
 #include "bulkhead/os/io.h"
 #include "bulkhead/os/unique_fd.h"
 #include "bulkhead/runtime/container_log.h"
+#include "bulkhead/runtime/log_format.h"
 #include "bulkhead/runtime/stdio_target.h"
 
 namespace bulkhead::runtime {

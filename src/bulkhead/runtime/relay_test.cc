@@ -76,7 +76,7 @@ class RelayTest : public ::testing::Test {
     until([this] { return ready_; });
   }
 
-  ~RelayTest() override {
+  void TearDown() override {
     in_.reset();
     out_.reset();
     EXPECT_THAT(os::remove_tree(directory_), IsOk());

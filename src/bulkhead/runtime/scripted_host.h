@@ -48,6 +48,9 @@ class ScriptedMachine final : public vmm::Machine {
   ScriptedMachine(os::EventLoop& loop, std::shared_ptr<MachineScript> script)
       : loop_(loop), script_(std::move(script)) {}
 
+  ScriptedMachine(const ScriptedMachine&) = delete;
+  ScriptedMachine& operator=(const ScriptedMachine&) = delete;
+
   ~ScriptedMachine() override { script_->on_exit = nullptr; }
 
   Result<> start(ExitCallback on_exit) override {
