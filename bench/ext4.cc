@@ -10,11 +10,11 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <functional>
 #include <optional>
+#include <ratio>
 #include <string>
 #include <utility>
 #include <vector>

@@ -17,6 +17,7 @@
 
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/check.h"
+#include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/ext4/checker.h"
 #include "bulkhead/ext4/crc32c.h"
@@ -24,6 +25,9 @@
 #include "bulkhead/ext4/formatter.h"
 #include "bulkhead/ext4/on_disk.h"
 #include "bulkhead/ext4/reader.h"
+#include "bulkhead/ext4/reader_inode.h"
+#include "bulkhead/ext4/reader_layout.h"
+#include "bulkhead/ext4/reader_map.h"
 #include "bulkhead/ext4/source.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);  // NOLINT
@@ -98,7 +102,7 @@ Result<Seed> make_seed(const FormatOptions& options) {
 }
 
 const std::vector<Seed>& seeds() {
-  static const std::vector<Seed> all = [] {
+  static const std::vector<Seed> kAll = [] {
     std::vector<Seed> made;
     for (const FormatOptions& options :
          {FormatOptions{}, FormatOptions{.size_bytes = std::uint64_t{6} << 20U,
@@ -109,7 +113,7 @@ const std::vector<Seed>& seeds() {
     }
     return made;
   }();
-  return all;
+  return kAll;
 }
 
 std::uint64_t begin_of(const Seed& seed, Part part) {

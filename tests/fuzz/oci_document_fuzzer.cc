@@ -1,5 +1,6 @@
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -8,7 +9,6 @@
 #include "bulkhead/base/check.h"
 #include "bulkhead/oci/manifest.h"
 #include "bulkhead/oci/media_type.h"
-#include "bulkhead/oci/platform.h"
 
 // No document parses both as a manifest and as an index; what parses is written and parses again.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {  // NOLINT

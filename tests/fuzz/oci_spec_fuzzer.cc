@@ -1,5 +1,6 @@
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "bulkhead/base/bytes.h"

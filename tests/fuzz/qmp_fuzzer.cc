@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <tuple>
 
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/error.h"

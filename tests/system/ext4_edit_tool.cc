@@ -9,7 +9,6 @@
 
 #include <cstdint>
 #include <cstdio>
-#include <span>
 #include <sstream>
 #include <string>
 #include <tuple>

@@ -16,6 +16,7 @@
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <tuple>
 
 namespace {
 
@@ -66,7 +67,7 @@ int main() {
   if (const std::string failed = grow(); !failed.empty()) {
     std::printf("%s: %s\n", failed.c_str(), std::strerror(errno));
   }
-  std::fflush(stdout);
+  std::ignore = std::fflush(stdout);
   ::sync();
   ::reboot(LINUX_REBOOT_CMD_RESTART);
   return 0;

@@ -29,6 +29,7 @@
 #include "bulkhead/ext4/directory_importer.h"
 #include "bulkhead/ext4/formatter.h"
 #include "bulkhead/ext4/reader.h"
+#include "bulkhead/ext4/reader_inode.h"
 #include "bulkhead/ext4/source.h"
 #include "bulkhead/ext4/tar_exporter.h"
 #include "bulkhead/ext4/tar_importer.h"

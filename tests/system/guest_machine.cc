@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <csignal>
@@ -15,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -25,6 +25,7 @@
 #include "bulkhead/agent_client/agent.h"
 #include "bulkhead/agent_client/check.h"
 #include "bulkhead/base/bytes.h"
+#include "bulkhead/base/clock.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/mux/session.h"
@@ -33,11 +34,10 @@
 #include "bulkhead/os/io.h"
 #include "bulkhead/os/process.h"
 #include "bulkhead/os/socket.h"
+#include "bulkhead/os/unique_fd.h"
 
 namespace bulkhead::guest_test {
 namespace {
-
-using std::chrono_literals::operator""ms;
 
 std::string environment_or(const char* name, const std::string& otherwise) {
   const char* value = std::getenv(name);
@@ -64,7 +64,7 @@ Result<> run_tool(std::vector<std::string> arguments) {
 std::uint64_t tsc_khz() {
   const auto begin = std::chrono::steady_clock::now();
   const std::uint64_t first = __rdtsc();
-  while (std::chrono::steady_clock::now() - begin < 20ms) {
+  while (std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(20)) {
   }
   const std::uint64_t ticks = __rdtsc() - first;
   const auto passed = std::chrono::steady_clock::now() - begin;
@@ -232,7 +232,7 @@ bool GuestMachine::wait_until(const std::function<bool()>& condition,
     if (ended_ || std::chrono::steady_clock::now() > deadline) {
       return condition();
     }
-    std::ignore = loop_->run_once(50ms);
+    std::ignore = loop_->run_once(std::chrono::milliseconds(50));
   }
   return true;
 }
@@ -354,7 +354,7 @@ void GuestMachine::wait_for_end(const std::shared_ptr<HostProcess>& host) {
 }
 
 std::shared_ptr<HostProcess> GuestMachine::start(agent::v1::StartRequest plan,
-                                                 std::optional<std::string> input) {
+                                                 const std::optional<std::string>& input) {
   const auto host = std::make_shared<HostProcess>();
   host->to_write = input.value_or("");
   host->close_stdin = input.has_value();
@@ -374,7 +374,7 @@ std::shared_ptr<HostProcess> GuestMachine::start(agent::v1::StartRequest plan,
 }
 
 std::shared_ptr<HostProcess> GuestMachine::exec(agent::v1::Process process,
-                                                std::optional<std::string> input) {
+                                                const std::optional<std::string>& input) {
   const auto host = std::make_shared<HostProcess>();
   host->id = fmt::format("exec-{}", ++last_exec_);
   host->to_write = input.value_or("");

@@ -83,9 +83,9 @@ class GuestMachine {
 
   /// Opens the streams, asks and waits for the answer. With `input`, stdin is a stream.
   std::shared_ptr<HostProcess> start(agent::v1::StartRequest plan,
-                                     std::optional<std::string> input = std::nullopt);
+                                     const std::optional<std::string>& input = std::nullopt);
   std::shared_ptr<HostProcess> exec(agent::v1::Process process,
-                                    std::optional<std::string> input = std::nullopt);
+                                    const std::optional<std::string>& input = std::nullopt);
 
   /// exec and wait for the end.
   std::shared_ptr<HostProcess> run(agent::v1::Process process,

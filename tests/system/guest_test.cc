@@ -8,10 +8,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <optional>
 #include <random>
+#include <ratio>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,6 +25,7 @@
 #include "bulkhead/agent_client/check.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/testing.h"
+#include "bulkhead/mux/session.h"
 #include "bulkhead/os/process.h"
 
 #include "guest_machine.h"
@@ -64,13 +65,13 @@ class GuestTest : public ::testing::Test {
   }
 
   void TearDown() override {
-    if (machine != nullptr && (HasFailure() || std::getenv("GUEST_CONSOLE") != nullptr)) {
-      GTEST_LOG_(INFO) << "console: " << machine->console();
+    if (machine_ != nullptr && (HasFailure() || std::getenv("GUEST_CONSOLE") != nullptr)) {
+      GTEST_LOG_(INFO) << "console: " << machine_->console();
     }
   }
 
   std::string new_scratch() {
-    const std::string path = directory.path(fmt::format("scratch{}", ++scratches));
+    const std::string path = directory_.path(fmt::format("scratch{}", ++scratches_));
     EXPECT_THAT(make_scratch_disk(path), IsOk());
     return path;
   }
@@ -84,26 +85,26 @@ class GuestTest : public ::testing::Test {
     }
     auto booted = GuestMachine::boot(options);
     ASSERT_THAT(booted, IsOk());
-    machine = *std::move(booted);
+    machine_ = *std::move(booted);
   }
 
   /// A container that waits for commands.
   void boot_idle(agent::v1::StartRequest plan = GuestMachine::plan({"sleep", "100000"}),
                  GuestMachine::Options options = {}) {
     boot(std::move(options));
-    first = machine->start(std::move(plan));
-    ASSERT_EQ(first->outcome.failure, StartFailure::None) << first->outcome.message;
+    first_ = machine_->start(std::move(plan));
+    ASSERT_EQ(first_->outcome.failure, StartFailure::None) << first_->outcome.message;
   }
 
   StartFailure failure_of(const std::vector<std::string>& arguments) {
-    return machine->run(GuestMachine::process(arguments))->outcome.failure;
+    return machine_->run(GuestMachine::process(arguments))->outcome.failure;
   }
 
   static TemporaryDirectory* images;
-  TemporaryDirectory directory;
-  int scratches = 0;
-  std::unique_ptr<GuestMachine> machine;
-  std::shared_ptr<HostProcess> first;
+  TemporaryDirectory directory_;
+  int scratches_ = 0;
+  std::unique_ptr<GuestMachine> machine_;
+  std::shared_ptr<HostProcess> first_;
 };
 
 TemporaryDirectory* GuestTest::images = nullptr;
@@ -112,24 +113,24 @@ TemporaryDirectory* GuestTest::images = nullptr;
 
 TEST_F(GuestTest, RunsAProgramAndTellsHowItEnded) {
   boot();
-  first = machine->start(GuestMachine::plan({"sh", "-c", "echo out; echo err >&2; exit 7"}));
-  ASSERT_EQ(first->outcome.failure, StartFailure::None) << first->outcome.message;
-  machine->finish(*first);
-  ASSERT_TRUE(first->end.has_value());
-  EXPECT_EQ(first->end->status, 7);
-  EXPECT_EQ(first->end->signal, 0);
+  first_ = machine_->start(GuestMachine::plan({"sh", "-c", "echo out; echo err >&2; exit 7"}));
+  ASSERT_EQ(first_->outcome.failure, StartFailure::None) << first_->outcome.message;
+  machine_->finish(*first_);
+  ASSERT_TRUE(first_->end.has_value());
+  EXPECT_EQ(first_->end->status, 7);
+  EXPECT_EQ(first_->end->signal, 0);
   // The answer to Wait comes after every byte.
-  EXPECT_TRUE(first->out_ended);
-  EXPECT_TRUE(first->err_ended);
-  EXPECT_EQ(first->out, "out\n");
-  EXPECT_EQ(first->err, "err\n");
+  EXPECT_TRUE(first_->out_ended);
+  EXPECT_TRUE(first_->err_ended);
+  EXPECT_EQ(first_->out, "out\n");
+  EXPECT_EQ(first_->err, "err\n");
   std::string times;
-  for (const auto& phase : first->outcome.phases) {
+  for (const auto& phase : first_->outcome.phases) {
     times += fmt::format("{} {:.1f} ms  ", phase.name,
                          std::chrono::duration<double, std::milli>(phase.since_boot).count());
   }
   GTEST_LOG_(INFO) << times;
-  EXPECT_THAT(machine->shut_down(), IsOk());
+  EXPECT_THAT(machine_->shut_down(), IsOk());
 }
 
 TEST_F(GuestTest, StdinArrivesByteForByteAndEnds) {
@@ -140,105 +141,105 @@ TEST_F(GuestTest, StdinArrivesByteForByteAndEnds) {
     const std::uint64_t value = random();
     std::memcpy(&data[i], &value, sizeof value);
   }
-  first = machine->start(GuestMachine::plan({"cat"}), data);
-  ASSERT_EQ(first->outcome.failure, StartFailure::None) << first->outcome.message;
-  machine->finish(*first);
-  ASSERT_TRUE(first->end.has_value());
-  EXPECT_EQ(first->end->status, 0);
-  EXPECT_TRUE(first->out == data) << first->out.size() << " of " << data.size() << " bytes";
+  first_ = machine_->start(GuestMachine::plan({"cat"}), data);
+  ASSERT_EQ(first_->outcome.failure, StartFailure::None) << first_->outcome.message;
+  machine_->finish(*first_);
+  ASSERT_TRUE(first_->end.has_value());
+  EXPECT_EQ(first_->end->status, 0);
+  EXPECT_TRUE(first_->out == data) << first_->out.size() << " of " << data.size() << " bytes";
 }
 
 TEST_F(GuestTest, ReaderThatStallsHoldsUpOnlyItself) {
   boot_idle();
-  machine->stalled = true;
+  machine_->stalled = true;
   const auto flood =
-      machine->exec(GuestMachine::process({"dd", "if=/dev/zero", "bs=64k", "count=64"}));
-  ASSERT_TRUE(machine->wait_until([&] { return flood->out.size() >= mux::kWindow; }));
-  machine->stalled = false;
-  EXPECT_EQ(machine->shell("echo still here"), "still here\n");
+      machine_->exec(GuestMachine::process({"dd", "if=/dev/zero", "bs=64k", "count=64"}));
+  ASSERT_TRUE(machine_->wait_until([&] { return flood->out.size() >= mux::kWindow; }));
+  machine_->stalled = false;
+  EXPECT_EQ(machine_->shell("echo still here"), "still here\n");
   EXPECT_LE(flood->out.size(), mux::kWindow);
   EXPECT_FALSE(flood->end.has_value());
-  for (const auto& [stream, size] : std::exchange(machine->withheld, {})) {
-    machine->agent().session().lock()->consume(stream, size);
+  for (const auto& [stream, size] : std::exchange(machine_->withheld, {})) {
+    machine_->agent().session().lock()->consume(stream, size);
   }
-  machine->finish(*flood);
+  machine_->finish(*flood);
   EXPECT_EQ(flood->out.size(), 64U * 65536);
 }
 
 TEST_F(GuestTest, ProcessThatDoesNotReadStdinDoesNotMatter) {
   boot_idle();
   const auto process =
-      machine->exec(GuestMachine::process({"sh", "-c", "exit 3"}), std::string(8 << 20, 'x'));
-  machine->finish(*process);
+      machine_->exec(GuestMachine::process({"sh", "-c", "exit 3"}), std::string(8 << 20, 'x'));
+  machine_->finish(*process);
   ASSERT_TRUE(process->end.has_value());
   EXPECT_EQ(process->end->status, 3);
-  EXPECT_TRUE(machine->wait_until([&] { return process->stdin_gone; }));
+  EXPECT_TRUE(machine_->wait_until([&] { return process->stdin_gone; }));
 }
 
 // --- the end of the first process ---
 
 TEST_F(GuestTest, FirstProcessHearsOnlyWhatItHandles) {
   boot();
-  first = machine->start(GuestMachine::plan(
+  first_ = machine_->start(GuestMachine::plan(
       {"sh", "-c", "trap 'echo got it; exit 9' USR1; echo ready; while :; do sleep 0.1; done"}));
-  ASSERT_TRUE(machine->wait_until([&] { return first->out == "ready\n"; }))
-      << first->outcome.message;
-  EXPECT_THAT(machine->signal("", SIGTERM), IsOk());
-  EXPECT_EQ(machine->shell("echo alive"), "alive\n");
-  EXPECT_FALSE(first->end.has_value());
-  EXPECT_THAT(machine->signal("", SIGUSR1), IsOk());
-  machine->finish(*first);
-  EXPECT_EQ(first->end->status, 9);
-  EXPECT_EQ(first->out, "ready\ngot it\n");
-  EXPECT_THAT(machine->signal("", SIGKILL), IsError(ErrorCode::NotFound));
+  ASSERT_TRUE(machine_->wait_until([&] { return first_->out == "ready\n"; }))
+      << first_->outcome.message;
+  EXPECT_THAT(machine_->signal("", SIGTERM), IsOk());
+  EXPECT_EQ(machine_->shell("echo alive"), "alive\n");
+  EXPECT_FALSE(first_->end.has_value());
+  EXPECT_THAT(machine_->signal("", SIGUSR1), IsOk());
+  machine_->finish(*first_);
+  EXPECT_EQ(first_->end->status, 9);
+  EXPECT_EQ(first_->out, "ready\ngot it\n");
+  EXPECT_THAT(machine_->signal("", SIGKILL), IsError(ErrorCode::NotFound));
 }
 
 TEST_F(GuestTest, KillEndsEverything) {
   boot_idle();
   const auto other =
-      machine->exec(GuestMachine::process({"sh", "-c", "sleep 1000 & echo up; wait"}));
-  ASSERT_TRUE(machine->wait_until([&] { return other->out == "up\n"; }));
-  EXPECT_THAT(machine->processes(), IsOkAnd(SizeIs(3)));
-  EXPECT_THAT(machine->signal("", SIGKILL), IsOk());
-  machine->finish(*first);
-  machine->finish(*other);
-  EXPECT_EQ(first->end->signal, SIGKILL);
-  EXPECT_EQ(first->end->status, 137);
-  EXPECT_FALSE(first->end->out_of_memory);
+      machine_->exec(GuestMachine::process({"sh", "-c", "sleep 1000 & echo up; wait"}));
+  ASSERT_TRUE(machine_->wait_until([&] { return other->out == "up\n"; }));
+  EXPECT_THAT(machine_->processes(), IsOkAnd(SizeIs(3)));
+  EXPECT_THAT(machine_->signal("", SIGKILL), IsOk());
+  machine_->finish(*first_);
+  machine_->finish(*other);
+  EXPECT_EQ(first_->end->signal, SIGKILL);
+  EXPECT_EQ(first_->end->status, 137);
+  EXPECT_FALSE(first_->end->out_of_memory);
   EXPECT_EQ(other->end->signal, SIGKILL);
-  const auto late = machine->exec(GuestMachine::process({"true"}));
+  const auto late = machine_->exec(GuestMachine::process({"true"}));
   EXPECT_NE(late->outcome.failure, StartFailure::None);
 }
 
 TEST_F(GuestTest, BackgroundProcessesDieWithTheFirst) {
   boot();
-  first = machine->start(GuestMachine::plan({"sh", "-c", "sleep 1000 & sleep 1000 & echo done"}));
-  machine->finish(*first);
-  ASSERT_TRUE(first->end.has_value());
-  EXPECT_EQ(first->end->status, 0);
-  EXPECT_EQ(first->out, "done\n");
-  EXPECT_THAT(machine->processes(), IsOkAnd(SizeIs(0)));
+  first_ = machine_->start(GuestMachine::plan({"sh", "-c", "sleep 1000 & sleep 1000 & echo done"}));
+  machine_->finish(*first_);
+  ASSERT_TRUE(first_->end.has_value());
+  EXPECT_EQ(first_->end->status, 0);
+  EXPECT_EQ(first_->out, "done\n");
+  EXPECT_THAT(machine_->processes(), IsOkAnd(SizeIs(0)));
 }
 
 TEST_F(GuestTest, OutOfMemoryIsTold) {
   auto plan = GuestMachine::plan({"tail", "/dev/zero"});
   plan.mutable_resources()->set_memory_bytes(24 << 20);
   boot();
-  first = machine->start(plan);
-  ASSERT_EQ(first->outcome.failure, StartFailure::None) << first->outcome.message;
-  machine->finish(*first);
-  ASSERT_TRUE(first->end.has_value());
-  EXPECT_EQ(first->end->signal, SIGKILL);
-  EXPECT_TRUE(first->end->out_of_memory);
+  first_ = machine_->start(plan);
+  ASSERT_EQ(first_->outcome.failure, StartFailure::None) << first_->outcome.message;
+  machine_->finish(*first_);
+  ASSERT_TRUE(first_->end.has_value());
+  EXPECT_EQ(first_->end->signal, SIGKILL);
+  EXPECT_TRUE(first_->end->out_of_memory);
 }
 
 TEST_F(GuestTest, MachineWithoutMemoryKeepsItsAgent) {
   boot_idle();
-  const auto hog = machine->run(GuestMachine::process({"tail", "/dev/zero"}));
+  const auto hog = machine_->run(GuestMachine::process({"tail", "/dev/zero"}));
   ASSERT_TRUE(hog->end.has_value());
   EXPECT_EQ(hog->end->signal, SIGKILL);
   EXPECT_TRUE(hog->end->out_of_memory);
-  EXPECT_EQ(machine->shell("echo alive"), "alive\n");
+  EXPECT_EQ(machine_->shell("echo alive"), "alive\n");
 }
 
 // --- what it uses, and may use ---
@@ -331,9 +332,9 @@ TEST_F(GuestTest, ShutdownKeepsWhatWasWritten) {
   const std::string scratch = new_scratch();
   boot_idle(GuestMachine::plan({"sh", "-c", "sleep 1000 & sleep 1000"}),
             {.base = "", .scratch = scratch});
-  EXPECT_EQ(machine->shell("echo kept > /root/file; rm /bin/ping"), "");
+  EXPECT_EQ(machine_->shell("echo kept > /root/file; rm /bin/ping"), "");
   const auto began = std::chrono::steady_clock::now();
-  ASSERT_THAT(machine->shut_down(), IsOk());
+  ASSERT_THAT(machine_->shut_down(), IsOk());
   GTEST_LOG_(INFO)
       << "shutdown took "
       << std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count()
@@ -343,23 +344,23 @@ TEST_F(GuestTest, ShutdownKeepsWhatWasWritten) {
   EXPECT_EQ(checked->status.shell_code(), 0) << checked->out;
   EXPECT_THAT(checked->out, Not(HasSubstr("was not cleanly unmounted")));
   boot_idle(GuestMachine::plan({"sleep", "1000"}), {.base = "", .scratch = scratch});
-  EXPECT_EQ(machine->shell("cat /root/file; ls /bin/ping"),
+  EXPECT_EQ(machine_->shell("cat /root/file; ls /bin/ping"),
             "kept\nls: /bin/ping: No such file or directory\n");
 }
 
 TEST_F(GuestTest, MachineEndsWhenItsHostIsGone) {
   const std::string scratch = new_scratch();
   boot_idle(GuestMachine::plan({"sleep", "1000"}), {.base = "", .scratch = scratch});
-  EXPECT_EQ(machine->shell("echo kept > /file"), "");
-  machine->disconnect();
-  EXPECT_TRUE(machine->wait_for_machine(std::chrono::seconds(10)));
+  EXPECT_EQ(machine_->shell("echo kept > /file"), "");
+  machine_->disconnect();
+  EXPECT_TRUE(machine_->wait_for_machine(std::chrono::seconds(10)));
   const auto checked = os::run_command({"/sbin/e2fsck", "-fn", scratch});
   EXPECT_EQ(checked->status.shell_code(), 0) << checked->out;
 }
 
 TEST_F(GuestTest, ShutdownBeforeAnyPlan) {
   boot();
-  EXPECT_THAT(machine->shut_down(), IsOk());
+  EXPECT_THAT(machine_->shut_down(), IsOk());
 }
 
 // --- why a process cannot be started ---
@@ -380,32 +381,32 @@ TEST_F(GuestTest, TellsApartWhyAProgramDoesNotRun) {
   process.mutable_user()->set_by_name(true);
   for (const char* user : {"nobody", "-1", "4294967296", "0x0", "user:nogroup"}) {
     process.mutable_user()->set_name(user);
-    EXPECT_EQ(machine->run(process)->outcome.failure, StartFailure::User) << user;
+    EXPECT_EQ(machine_->run(process)->outcome.failure, StartFailure::User) << user;
   }
   process = GuestMachine::process({"true"});
   process.set_working_directory("/etc/passwd");
-  EXPECT_EQ(machine->run(process)->outcome.failure, StartFailure::WorkingDirectory);
+  EXPECT_EQ(machine_->run(process)->outcome.failure, StartFailure::WorkingDirectory);
   process.set_working_directory("/no/such");
-  EXPECT_EQ(machine->run(process)->outcome.failure, StartFailure::WorkingDirectory);
-  EXPECT_EQ(machine->shell("echo alive"), "alive\n");
+  EXPECT_EQ(machine_->run(process)->outcome.failure, StartFailure::WorkingDirectory);
+  EXPECT_EQ(machine_->shell("echo alive"), "alive\n");
 }
 
 TEST_F(GuestTest, FirstProcessThatIsMissingIsTold) {
   boot();
-  first = machine->start(GuestMachine::plan({"no-such-program"}));
-  EXPECT_EQ(first->outcome.failure, StartFailure::NotFound);
-  EXPECT_THAT(first->outcome.message, HasSubstr("executable file not found in $PATH"));
-  EXPECT_THAT(machine->shut_down(), IsOk());
+  first_ = machine_->start(GuestMachine::plan({"no-such-program"}));
+  EXPECT_EQ(first_->outcome.failure, StartFailure::NotFound);
+  EXPECT_THAT(first_->outcome.message, HasSubstr("executable file not found in $PATH"));
+  EXPECT_THAT(machine_->shut_down(), IsOk());
 }
 
 TEST_F(GuestTest, PlanThatCannotBeCarriedOutIsTold) {
   boot();
   auto plan = GuestMachine::plan({"true"});
   plan.mutable_root()->set_scratch_serial("other");
-  first = machine->start(plan);
-  EXPECT_EQ(first->outcome.failure, StartFailure::Setup);
-  EXPECT_THAT(first->outcome.message, HasSubstr("other"));
-  EXPECT_THAT(machine->shut_down(), IsOk());
+  first_ = machine_->start(plan);
+  EXPECT_EQ(first_->outcome.failure, StartFailure::Setup);
+  EXPECT_THAT(first_->outcome.message, HasSubstr("other"));
+  EXPECT_THAT(machine_->shut_down(), IsOk());
 }
 
 // --- what a process finds ---
@@ -433,31 +434,31 @@ TEST_F(GuestTest, ContainerIsAsDockerMakesIt) {
   net.set_value("777");
   boot_idle(plan, {.base = "", .scratch = "", .vcpus = 2});
 
-  EXPECT_EQ(machine->shell("hostname; cat /etc/hostname /etc/hosts /etc/resolv.conf"),
+  EXPECT_EQ(machine_->shell("hostname; cat /etc/hostname /etc/hosts /etc/resolv.conf"),
             "brave-otter\nbrave-otter\n127.0.0.1 localhost\nnameserver 10.79.0.1\n");
-  EXPECT_EQ(machine->shell("cat /proc/sys/kernel/shmmni /proc/sys/net/core/somaxconn"),
+  EXPECT_EQ(machine_->shell("cat /proc/sys/kernel/shmmni /proc/sys/net/core/somaxconn"),
             "1234\n777\n");
-  EXPECT_THAT(machine->shell("grep Cap /proc/self/status"),
+  EXPECT_THAT(machine_->shell("grep Cap /proc/self/status"),
               AllOf(HasSubstr("CapPrm:\t00000000a80425fb"), HasSubstr("CapEff:\t00000000a80425fb"),
                     HasSubstr("CapBnd:\t00000000a80425fb"), HasSubstr("CapInh:\t0000000000000000"),
                     HasSubstr("CapAmb:\t0000000000000000")));
-  EXPECT_EQ(machine->shell("id"), "uid=0(root) gid=0(root)\n");
-  EXPECT_EQ(machine->run(GuestMachine::process({"env"}))->out,
+  EXPECT_EQ(machine_->shell("id"), "uid=0(root) gid=0(root)\n");
+  EXPECT_EQ(machine_->run(GuestMachine::process({"env"}))->out,
             "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
             "HOSTNAME=brave-otter\nHOME=/root\n");
-  EXPECT_THAT(machine->shell("ps -o pid,args"),
+  EXPECT_THAT(machine_->shell("ps -o pid,args"),
               AllOf(HasSubstr("    1 sleep 100000"), Not(HasSubstr("init")), Not(HasSubstr("["))));
   // Devices.
-  EXPECT_EQ(machine->shell("ls /dev"),
+  EXPECT_EQ(machine_->shell("ls /dev"),
             "fd\nfull\nmqueue\nnull\nptmx\npts\nrandom\nshm\nstderr\nstdin\nstdout\ntty\n"
             "urandom\nzero\n");
-  EXPECT_EQ(machine->shell("stat -c '%a %t:%T %u' /dev/null /dev/tty /dev/urandom"),
+  EXPECT_EQ(machine_->shell("stat -c '%a %t:%T %u' /dev/null /dev/tty /dev/urandom"),
             "666 1:3 0\n666 5:0 0\n666 1:9 0\n");
-  EXPECT_EQ(machine->shell("echo x > /dev/stdout; readlink /dev/fd; readlink /dev/ptmx"),
+  EXPECT_EQ(machine_->shell("echo x > /dev/stdout; readlink /dev/fd; readlink /dev/ptmx"),
             "x\n/proc/self/fd\npts/ptmx\n");
-  EXPECT_EQ(machine->shell("stat -c %a /dev/shm /dev"), "1777\n755\n");
+  EXPECT_EQ(machine_->shell("stat -c %a /dev/shm /dev"), "1777\n755\n");
   // Mounts.
-  const std::string mounts = machine->shell("cat /proc/self/mounts");
+  const std::string mounts = machine_->shell("cat /proc/self/mounts");
   EXPECT_THAT(mounts, StartsWith("root / overlay rw,"));
   EXPECT_THAT(mounts, HasSubstr("proc /proc proc rw,nosuid,nodev,noexec,relatime 0 0\n"));
   EXPECT_THAT(mounts, HasSubstr("/dev tmpfs rw,nosuid,size=65536k,mode=755"));
@@ -469,23 +470,23 @@ TEST_F(GuestTest, ContainerIsAsDockerMakesIt) {
   EXPECT_THAT(mounts, HasSubstr("/dev/shm tmpfs rw,nosuid,nodev,noexec,relatime,size=65536k"));
   EXPECT_THAT(mounts, Not(HasSubstr(" /run/")));
   // Masked and read-only paths.
-  EXPECT_EQ(machine->shell("wc -c < /proc/timer_list; ls /sys/firmware | wc -l"), "0\n0\n");
-  EXPECT_THAT(machine->shell("echo 1 > /proc/sys/vm/swappiness"), HasSubstr("Read-only"));
-  EXPECT_THAT(machine->shell("mkdir /sys/fs/cgroup/x"), HasSubstr("Read-only"));
-  EXPECT_THAT(machine->shell("mount -t tmpfs none /tmp"), HasSubstr("denied"));
+  EXPECT_EQ(machine_->shell("wc -c < /proc/timer_list; ls /sys/firmware | wc -l"), "0\n0\n");
+  EXPECT_THAT(machine_->shell("echo 1 > /proc/sys/vm/swappiness"), HasSubstr("Read-only"));
+  EXPECT_THAT(machine_->shell("mkdir /sys/fs/cgroup/x"), HasSubstr("Read-only"));
+  EXPECT_THAT(machine_->shell("mount -t tmpfs none /tmp"), HasSubstr("denied"));
   // Its cgroup is the root of what it sees.
   EXPECT_EQ(
-      machine->shell("cat /proc/self/cgroup /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max "
-                     "/sys/fs/cgroup/cpu.max"),
+      machine_->shell("cat /proc/self/cgroup /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max "
+                      "/sys/fs/cgroup/cpu.max"),
       "0::/\n67108864\n50\n50000 100000\n");
-  EXPECT_EQ(machine->shell("cat /proc/1/oom_score_adj"), "0\n");
-  EXPECT_EQ(machine->shell("ls /proc/self/fd | wc -l"), "4\n");
-  EXPECT_EQ(machine->shell("umask"), "0022\n");
+  EXPECT_EQ(machine_->shell("cat /proc/1/oom_score_adj"), "0\n");
+  EXPECT_EQ(machine_->shell("ls /proc/self/fd | wc -l"), "4\n");
+  EXPECT_EQ(machine_->shell("umask"), "0022\n");
   EXPECT_EQ(
-      machine->run(GuestMachine::process({"grep", "-E", "SigIgn|SigBlk", "/proc/self/status"}))
+      machine_->run(GuestMachine::process({"grep", "-E", "SigIgn|SigBlk", "/proc/self/status"}))
           ->out,
       "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
-  const auto year = std::stoi(machine->shell("date +%Y"));
+  const auto year = std::stoi(machine_->shell("date +%Y"));
   EXPECT_GE(year, 2024);
 }
 
@@ -493,18 +494,18 @@ TEST_F(GuestTest, MachinesDisksAreOutOfReach) {
   boot_idle();
   // CAP_MKNOD is one of docker's default capabilities: a node can be made, not used.
   EXPECT_EQ(
-      machine->shell("cd /; mknod disk b 254 0 && mknod scratch b 254 16 && mknod mem c 1 1 && "
-                     "mknod port c 1 4 && mknod kmsg c 1 11 && mknod vport c 247 1 && echo made"),
+      machine_->shell("cd /; mknod disk b 254 0 && mknod scratch b 254 16 && mknod mem c 1 1 && "
+                      "mknod port c 1 4 && mknod kmsg c 1 11 && mknod vport c 247 1 && echo made"),
       "made\n");
-  EXPECT_THAT(machine->shell("grep -c . /proc/partitions; cat /proc/partitions"),
+  EXPECT_THAT(machine_->shell("grep -c . /proc/partitions; cat /proc/partitions"),
               AllOf(HasSubstr(" 254        0 "), HasSubstr(" 254       16 ")));
   for (const char* node : {"disk", "scratch", "mem", "port", "kmsg", "vport"}) {
-    EXPECT_THAT(machine->shell(std::string("head -c 1 /") + node), HasSubstr("not permitted"))
+    EXPECT_THAT(machine_->shell(std::string("head -c 1 /") + node), HasSubstr("not permitted"))
         << node;
-    EXPECT_THAT(machine->shell(std::string("echo x > /") + node), HasSubstr("not permitted"))
+    EXPECT_THAT(machine_->shell(std::string("echo x > /") + node), HasSubstr("not permitted"))
         << node;
   }
-  EXPECT_EQ(machine->shell(
+  EXPECT_EQ(machine_->shell(
                 "cd /; for m in 3 5 7 8 9; do mknod n$m c 1 $m && head -c 0 n$m && echo > n$m; "
                 "done 2>&1; head -c 2 n5 | od -An -tx1"),
             "sh: write error: No space left on device\n 00 00\n");
@@ -516,7 +517,7 @@ TEST_F(GuestTest, ProcessIsWhoItShallBe) {
     auto process = GuestMachine::process({"sh", "-c", command});
     process.mutable_user()->set_by_name(true);
     process.mutable_user()->set_name(user);
-    const auto host = machine->run(process);
+    const auto host = machine_->run(process);
     return host->outcome.message + host->out + host->err;
   };
   EXPECT_EQ(as("user", "id"), "uid=1000(user) gid=1000(user) groups=29(audio),1000(user)\n");
@@ -543,7 +544,7 @@ TEST_F(GuestTest, ProcessIsWhoItShallBe) {
   limit.set_type("RLIMIT_NOFILE");
   limit.set_soft(64);
   limit.set_hard(128);
-  const auto host = machine->run(process);
+  const auto host = machine_->run(process);
   EXPECT_EQ(host->outcome.message + host->out + host->err,
             "NoNewPrivs:\t1\n0027\n/home/user\n64\n128\n123\n"
             "uid=1000(user) gid=29(audio) groups=10(wheel)\n");
@@ -553,15 +554,15 @@ TEST_F(GuestTest, ProcessIsWhoItShallBe) {
   ambient.mutable_user()->set_gid(1000);
   ambient.mutable_capabilities()->add_inheritable("CAP_CHOWN");
   ambient.mutable_capabilities()->add_ambient("CAP_CHOWN");
-  EXPECT_THAT(machine->run(ambient)->out, AllOf(HasSubstr("CapEff:\t0000000000000001"),
-                                                HasSubstr("CapAmb:\t0000000000000001")));
+  EXPECT_THAT(machine_->run(ambient)->out, AllOf(HasSubstr("CapEff:\t0000000000000001"),
+                                                 HasSubstr("CapAmb:\t0000000000000001")));
   auto privileged = GuestMachine::process({"sh", "-c", "mount -t tmpfs none /tmp && echo ok"});
   for (auto* set : {privileged.mutable_capabilities()->mutable_bounding(),
                     privileged.mutable_capabilities()->mutable_effective(),
                     privileged.mutable_capabilities()->mutable_permitted()}) {
     set->Add("CAP_SYS_ADMIN");
   }
-  EXPECT_EQ(machine->run(privileged)->out, "ok\n");
+  EXPECT_EQ(machine_->run(privileged)->out, "ok\n");
 }
 
 TEST_F(GuestTest, FirstProcessGetsItsWorkingDirectoryAndReadOnlyRoot) {
@@ -569,10 +570,10 @@ TEST_F(GuestTest, FirstProcessGetsItsWorkingDirectoryAndReadOnlyRoot) {
   plan.mutable_process()->set_working_directory("/made/here");
   plan.set_readonly_root(true);
   boot();
-  first = machine->start(plan);
-  ASSERT_EQ(first->outcome.failure, StartFailure::None) << first->outcome.message;
-  machine->finish(*first);
-  EXPECT_EQ(first->out, "/made/here\ntouch: /x: Read-only file system\nok\n");
+  first_ = machine_->start(plan);
+  ASSERT_EQ(first_->outcome.failure, StartFailure::None) << first_->outcome.message;
+  machine_->finish(*first_);
+  EXPECT_EQ(first_->out, "/made/here\ntouch: /x: Read-only file system\nok\n");
 }
 
 TEST_F(GuestTest, MountsOfThePlanReplaceTheDefaults) {
@@ -588,11 +589,11 @@ TEST_F(GuestTest, MountsOfThePlanReplaceTheDefaults) {
   add("/proc", "proc", {});
   add("/new/place", "tmpfs", {"ro", "size=1m"});
   boot();
-  first = machine->start(plan);
-  ASSERT_EQ(first->outcome.failure, StartFailure::None) << first->outcome.message;
-  machine->finish(*first);
-  EXPECT_THAT(first->out, AllOf(HasSubstr("tmpfs /new/place tmpfs ro,relatime,size=1024k"),
-                                Not(HasSubstr("sysfs"))));
+  first_ = machine_->start(plan);
+  ASSERT_EQ(first_->outcome.failure, StartFailure::None) << first_->outcome.message;
+  machine_->finish(*first_);
+  EXPECT_THAT(first_->out, AllOf(HasSubstr("tmpfs /new/place tmpfs ro,relatime,size=1024k"),
+                                 Not(HasSubstr("sysfs"))));
 }
 
 // --- terminals ---
@@ -606,34 +607,35 @@ TEST_F(GuestTest, TerminalIsOne) {
   plan.mutable_process()->set_terminal_columns(100);
   plan.mutable_process()->set_terminal_rows(30);
   boot();
-  first = machine->start(plan, "");
-  ASSERT_EQ(first->outcome.failure, StartFailure::None) << first->outcome.message;
-  ASSERT_TRUE(machine->wait_until([&] { return first->out.ends_with("ready\r\n"); })) << first->out;
-  EXPECT_EQ(first->out, "/dev/pts/0\r\n30 100\r\n/dev/console\r\nxterm\r\nready\r\n");
-  EXPECT_THAT(machine->resize("", 120, 40), IsOk());
-  machine->finish(*first);
-  EXPECT_THAT(first->out, EndsWith("40 120\r\n"));
-  EXPECT_EQ(first->end->status, 4);
+  first_ = machine_->start(plan, "");
+  ASSERT_EQ(first_->outcome.failure, StartFailure::None) << first_->outcome.message;
+  ASSERT_TRUE(machine_->wait_until([&] { return first_->out.ends_with("ready\r\n"); }))
+      << first_->out;
+  EXPECT_EQ(first_->out, "/dev/pts/0\r\n30 100\r\n/dev/console\r\nxterm\r\nready\r\n");
+  EXPECT_THAT(machine_->resize("", 120, 40), IsOk());
+  machine_->finish(*first_);
+  EXPECT_THAT(first_->out, EndsWith("40 120\r\n"));
+  EXPECT_EQ(first_->end->status, 4);
 }
 
 TEST_F(GuestTest, KeysOfATerminalWork) {
   boot_idle();
   auto process = GuestMachine::process({"sh", "-c", "echo up; cat; echo after"});
   process.set_terminal(true);
-  const auto host = machine->exec(process, "");
-  ASSERT_TRUE(machine->wait_until([&] { return host->out == "up\r\n"; })) << host->out;
-  machine->send(host, "hello\n");
-  ASSERT_TRUE(machine->wait_until([&] { return host->out.contains("hello\r\nhello\r\n"); }))
+  const auto host = machine_->exec(process, "");
+  ASSERT_TRUE(machine_->wait_until([&] { return host->out == "up\r\n"; })) << host->out;
+  machine_->send(host, "hello\n");
+  ASSERT_TRUE(machine_->wait_until([&] { return host->out.contains("hello\r\nhello\r\n"); }))
       << host->out;
-  machine->send(host, "\x04");  // end of file
-  machine->finish(*host);
+  machine_->send(host, "\x04");  // end of file
+  machine_->finish(*host);
   EXPECT_THAT(host->out, EndsWith("after\r\n"));
-  const auto interrupted = machine->exec(process, "");
-  ASSERT_TRUE(machine->wait_until([&] { return interrupted->out == "up\r\n"; }));
-  machine->send(interrupted, "\x03");
-  machine->finish(*interrupted);
+  const auto interrupted = machine_->exec(process, "");
+  ASSERT_TRUE(machine_->wait_until([&] { return interrupted->out == "up\r\n"; }));
+  machine_->send(interrupted, "\x03");
+  machine_->finish(*interrupted);
   EXPECT_EQ(interrupted->end->status, 130);
-  EXPECT_THAT(machine->resize("exec-1", 1, 1), IsError(ErrorCode::NotFound));
+  EXPECT_THAT(machine_->resize("exec-1", 1, 1), IsError(ErrorCode::NotFound));
 }
 
 // --- exec ---
@@ -641,7 +643,7 @@ TEST_F(GuestTest, KeysOfATerminalWork) {
 TEST_F(GuestTest, ExecReturnsAlthoughOthersHoldItsOutput) {
   boot_idle();
   const auto began = std::chrono::steady_clock::now();
-  const auto host = machine->run(GuestMachine::process({"sh", "-c", "sleep 1000 & echo back"}));
+  const auto host = machine_->run(GuestMachine::process({"sh", "-c", "sleep 1000 & echo back"}));
   ASSERT_TRUE(host->end.has_value());
   EXPECT_EQ(host->out, "back\n");
   EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(8));
@@ -649,25 +651,25 @@ TEST_F(GuestTest, ExecReturnsAlthoughOthersHoldItsOutput) {
 
 TEST_F(GuestTest, ExecSeesItsEndBySignal) {
   boot_idle();
-  const auto host = machine->exec(GuestMachine::process({"sleep", "1000"}));
-  EXPECT_THAT(machine->signal(host->id, SIGTERM), IsOk());
-  machine->finish(*host);
+  const auto host = machine_->exec(GuestMachine::process({"sleep", "1000"}));
+  EXPECT_THAT(machine_->signal(host->id, SIGTERM), IsOk());
+  machine_->finish(*host);
   EXPECT_EQ(host->end->signal, SIGTERM);
   EXPECT_EQ(host->end->status, 143);
-  EXPECT_THAT(machine->signal("exec-99", SIGTERM), IsError(ErrorCode::NotFound));
-  EXPECT_THAT(machine->signal("", 999), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(machine_->signal("exec-99", SIGTERM), IsError(ErrorCode::NotFound));
+  EXPECT_THAT(machine_->signal("", 999), IsError(ErrorCode::Invalid));
 }
 
 TEST_F(GuestTest, SignalReachesAll) {
   boot_idle();
-  const auto one = machine->exec(GuestMachine::process({"sleep", "1000"}));
-  const auto two = machine->exec(GuestMachine::process({"sleep", "1000"}));
-  EXPECT_THAT(machine->signal("", SIGTERM, Scope::Container), IsOk());
-  machine->finish(*one);
-  machine->finish(*two);
+  const auto one = machine_->exec(GuestMachine::process({"sleep", "1000"}));
+  const auto two = machine_->exec(GuestMachine::process({"sleep", "1000"}));
+  EXPECT_THAT(machine_->signal("", SIGTERM, Scope::Container), IsOk());
+  machine_->finish(*one);
+  machine_->finish(*two);
   EXPECT_EQ(one->end->signal, SIGTERM);
   EXPECT_EQ(two->end->signal, SIGTERM);
-  EXPECT_FALSE(first->end.has_value());
+  EXPECT_FALSE(first_->end.has_value());
 }
 
 TEST_F(GuestTest, ManyAtATimeAndOneAfterAnother) {
@@ -675,15 +677,15 @@ TEST_F(GuestTest, ManyAtATimeAndOneAfterAnother) {
   std::vector<std::shared_ptr<HostProcess>> many;
   for (int i = 0; i < 20; ++i) {
     many.push_back(
-        machine->exec(GuestMachine::process({"sh", "-c", fmt::format("sleep 0.2; exit {}", i)})));
+        machine_->exec(GuestMachine::process({"sh", "-c", fmt::format("sleep 0.2; exit {}", i)})));
   }
   for (int i = 0; i < 20; ++i) {
-    machine->finish(*many[static_cast<std::size_t>(i)]);
+    machine_->finish(*many[static_cast<std::size_t>(i)]);
     EXPECT_EQ(many[static_cast<std::size_t>(i)]->end->status, i);
   }
   const auto began = std::chrono::steady_clock::now();
   for (int i = 0; i < 50; ++i) {
-    EXPECT_EQ(machine->run(GuestMachine::process({"true"}))->end->status, 0);
+    EXPECT_EQ(machine_->run(GuestMachine::process({"true"}))->end->status, 0);
   }
   GTEST_LOG_(INFO) << "exec of true: "
                    << std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() -
@@ -691,14 +693,14 @@ TEST_F(GuestTest, ManyAtATimeAndOneAfterAnother) {
                               .count() /
                           50
                    << " ms";
-  EXPECT_THAT(machine->processes(), IsOkAnd(ElementsAre(1)));
+  EXPECT_THAT(machine_->processes(), IsOkAnd(ElementsAre(1)));
 }
 
 // --- images that mean harm ---
 
 TEST_F(GuestTest, HostileImageIsContained) {
-  const std::string base = directory.path("hostile");
-  ASSERT_THAT(make_base_image(directory, base,
+  const std::string base = directory_.path("hostile");
+  ASSERT_THAT(make_base_image(directory_, base,
                               [](const std::string& tree) {
                                 namespace fs = std::filesystem;
                                 fs::remove_all(tree + "/proc");
@@ -723,15 +725,15 @@ TEST_F(GuestTest, HostileImageIsContained) {
     file.set_content(std::string(path) + "\n");
   }
   boot({.base = base, .scratch = ""});
-  first = machine->start(plan);
-  ASSERT_EQ(first->outcome.failure, StartFailure::None) << first->outcome.message;
-  machine->finish(*first);
-  EXPECT_EQ(first->out, "/etc/hosts\n/etc/resolv.conf\ncat\n4\n") << first->err;
+  first_ = machine_->start(plan);
+  ASSERT_EQ(first_->outcome.failure, StartFailure::None) << first_->outcome.message;
+  machine_->finish(*first_);
+  EXPECT_EQ(first_->out, "/etc/hosts\n/etc/resolv.conf\ncat\n4\n") << first_->err;
 }
 
 TEST_F(GuestTest, FileWhereTheImageHasADirectoryIsAClearError) {
-  const std::string base = directory.path("odd");
-  ASSERT_THAT(make_base_image(directory, base,
+  const std::string base = directory_.path("odd");
+  ASSERT_THAT(make_base_image(directory_, base,
                               [](const std::string& tree) {
                                 std::filesystem::create_directories(tree + "/etc/hosts");
                               }),
@@ -739,9 +741,9 @@ TEST_F(GuestTest, FileWhereTheImageHasADirectoryIsAClearError) {
   auto plan = GuestMachine::plan({"true"});
   plan.add_files()->set_path("/etc/hosts");
   boot({.base = base, .scratch = ""});
-  first = machine->start(plan);
-  EXPECT_EQ(first->outcome.failure, StartFailure::Setup);
-  EXPECT_THAT(first->outcome.message, HasSubstr("is a directory in the image"));
+  first_ = machine_->start(plan);
+  EXPECT_EQ(first_->outcome.failure, StartFailure::Setup);
+  EXPECT_THAT(first_->outcome.message, HasSubstr("is a directory in the image"));
 }
 
 // --- network ---
@@ -763,24 +765,24 @@ TEST_F(GuestTest, InterfaceIsFoundByItsAddress) {
         .scratch = "",
         .extra = {"-netdev", "user,id=net,restrict=on", "-device",
                   "virtio-net-device,netdev=net,mac=02:00:0a:4f:00:02"}});
-  first = machine->start(plan);
-  ASSERT_EQ(first->outcome.failure, StartFailure::None) << first->outcome.message;
-  machine->finish(*first);
-  EXPECT_THAT(first->out, AllOf(HasSubstr("lo: <LOOPBACK,UP"), HasSubstr("127.0.0.1/8"),
-                                HasSubstr("uplink0: <"), HasSubstr("BROADCAST,MULTICAST,UP"),
-                                HasSubstr("mtu 1400"), HasSubstr("inet 10.79.0.2/16 "),
-                                HasSubstr("inet6 fd00:79::2/64"),
-                                HasSubstr("default via 10.79.0.1 dev uplink0")));
-  EXPECT_THAT(first->out, EndsWith("\n1\n"));
+  first_ = machine_->start(plan);
+  ASSERT_EQ(first_->outcome.failure, StartFailure::None) << first_->outcome.message;
+  machine_->finish(*first_);
+  EXPECT_THAT(first_->out, AllOf(HasSubstr("lo: <LOOPBACK,UP"), HasSubstr("127.0.0.1/8"),
+                                 HasSubstr("uplink0: <"), HasSubstr("BROADCAST,MULTICAST,UP"),
+                                 HasSubstr("mtu 1400"), HasSubstr("inet 10.79.0.2/16 "),
+                                 HasSubstr("inet6 fd00:79::2/64"),
+                                 HasSubstr("default via 10.79.0.1 dev uplink0")));
+  EXPECT_THAT(first_->out, EndsWith("\n1\n"));
 }
 
 TEST_F(GuestTest, InterfaceThatIsMissingIsAClearError) {
   auto plan = GuestMachine::plan({"true"});
   plan.mutable_network()->add_interfaces()->set_mac_address("02:00:00:00:00:99");
   boot();
-  first = machine->start(plan);
-  EXPECT_EQ(first->outcome.failure, StartFailure::Setup);
-  EXPECT_THAT(first->outcome.message, HasSubstr("02:00:00:00:00:99"));
+  first_ = machine_->start(plan);
+  EXPECT_EQ(first_->outcome.failure, StartFailure::Setup);
+  EXPECT_THAT(first_->outcome.message, HasSubstr("02:00:00:00:00:99"));
 }
 
 }  // namespace

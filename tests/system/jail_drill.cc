@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <linux/keyctl.h>
 #include <linux/sched.h>
-#include <netinet/in.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -30,6 +29,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <tuple>
 
 namespace {
 
@@ -243,7 +243,7 @@ int main(int argc, char** argv) {
   if (argc != 2) {
     return 2;
   }
-  std::setvbuf(stdout, nullptr, _IOLBF, 0);
+  std::ignore = std::setvbuf(stdout, nullptr, _IOLBF, 0);
   descriptors(std::strtoul(argv[1], nullptr, 16));
   files();
   processes();

@@ -13,10 +13,10 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <ratio>
 #include <string>
 #include <string_view>
-#include <thread>
-#include <utility>
+#include <tuple>
 #include <vector>
 
 #include <fmt/format.h>

@@ -1,6 +1,5 @@
 // The multiplexer over a real virtio-serial port, with the module's guest half as PID 1.
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,14 +20,12 @@
 
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/error.h"
-#include "bulkhead/base/result.h"
 #include "bulkhead/base/testing.h"
 #include "bulkhead/base/text.h"
 #include "bulkhead/mux/connection.h"
 #include "bulkhead/mux/session.h"
 #include "bulkhead/os/event_loop.h"
 #include "bulkhead/os/file.h"
-#include "bulkhead/os/io.h"
 #include "bulkhead/os/process.h"
 #include "bulkhead/os/socket.h"
 #include "bulkhead/os/unique_fd.h"
@@ -59,6 +56,9 @@ class MuxSystemTest : public ::testing::Test {
     directory_ = ::testing::TempDir() + "bulkhead-mux-" + std::to_string(::getpid());
     ASSERT_THAT(os::make_directories(directory_), IsOk());
     loop_ = *os::EventLoop::create();
+    const std::string kernel_arguments =
+        "console=hvc0 quiet panic=-1 reboot=t mitigations=off nolapic_timer noreplace-smp "
+        "no_timer_check tsc=reliable";
     auto spawned = os::spawn(
         {.arguments = {"qemu-system-x86_64",
                        "-nodefaults",
@@ -79,8 +79,7 @@ class MuxSystemTest : public ::testing::Test {
                        "-initrd",
                        environment_or("BULKHEAD_BUILD_DIR", ".") + "/tests/mux-init.cpio",
                        "-append",
-                       "console=hvc0 quiet panic=-1 reboot=t mitigations=off nolapic_timer "
-                       "noreplace-smp no_timer_check tsc=reliable",
+                       kernel_arguments,
                        "-chardev",
                        fmt::format("socket,id=agent,path={},server=on,wait=off", socket()),
                        "-device",

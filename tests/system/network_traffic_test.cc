@@ -1,12 +1,12 @@
 // What guests can send and what reaches them: frames are written into their TAPs and read from
 // them, in a network namespace of the test's own, with a second one as the world beyond the host.
-#include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstddef>
@@ -15,6 +15,7 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include <fmt/format.h>
@@ -40,6 +41,7 @@ using ::testing::Not;
 
 constexpr std::uint16_t kArp = 0x0806;
 constexpr std::uint16_t kIp = 0x0800;
+constexpr std::uint8_t kIcmp = 1;
 
 /// A virtio-net header of zeros and an Ethernet header.
 struct FrameHeader {
@@ -82,7 +84,7 @@ struct EchoFrame {
   be16 id = std::uint16_t{0};
   be16 fragment = std::uint16_t{0};
   std::uint8_t time_to_live = 64;
-  std::uint8_t protocol = IPPROTO_ICMP;
+  std::uint8_t protocol = kIcmp;
   be16 checksum = std::uint16_t{0};
   Ipv4 source{};
   Ipv4 destination{};
@@ -189,7 +191,7 @@ bool pings(const Attachment& guest, const std::string& address) {
   send(guest, frame);
   return receives(guest, [&](Bytes answer_bytes) {
     const auto answer = read_as<EchoFrame>(answer_bytes);
-    return answer.header.type == kIp && answer.protocol == IPPROTO_ICMP && answer.icmp_type == 0 &&
+    return answer.header.type == kIp && answer.protocol == kIcmp && answer.icmp_type == 0 &&
            answer.source == ipv4(address);
   });
 }

@@ -108,7 +108,7 @@ class Installation : public ::testing::Environment {
 };
 
 // NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): gtest owns it
-Installation* const installation =
+Installation* const kInstallation =
     static_cast<Installation*>(::testing::AddGlobalTestEnvironment(new Installation));  // NOLINT
 
 class ShimTest : public ::testing::Test {
@@ -117,7 +117,7 @@ class ShimTest : public ::testing::Test {
     if (::geteuid() != 0) {
       GTEST_SKIP() << "must run as root";
     }
-    const std::string& directory = installation->directory;
+    const std::string& directory = kInstallation->directory;
     loop_ = *os::EventLoop::create();
     store_.emplace(
         *runtime::ContainerStore::open({.state = directory + "/state",
@@ -145,7 +145,7 @@ class ShimTest : public ::testing::Test {
       EXPECT_THAT(store_->remove(container.record.id), IsOk());
     }
     EXPECT_THAT(store_->reap_dead({}), IsOk());
-    EXPECT_THAT(os::list_directory(installation->directory + "/run/containers"),
+    EXPECT_THAT(os::list_directory(kInstallation->directory + "/run/containers"),
                 IsOkAnd(IsEmpty()));
   }
 
@@ -164,7 +164,7 @@ class ShimTest : public ::testing::Test {
     spec.process->args = std::move(arguments);
     spec.process->env = {"PATH=/bin"};
     runtime::ContainerRecord record;
-    record.root = installation->root;
+    record.root = kInstallation->root;
     record.auto_remove = auto_remove;
     record.options.network = network;
     record.options.memory_bytes = 128U << 20U;
@@ -396,7 +396,7 @@ class ContainerdWayTest : public ShimTest {
     if (!store_) {
       return;
     }
-    bundle_ = installation->directory + "/bundle";
+    bundle_ = kInstallation->directory + "/bundle";
     ASSERT_THAT(os::remove_tree(bundle_), IsOk());
     ASSERT_THAT(os::make_directories(bundle_, 0700), IsOk());
     oci::Spec spec = oci::default_spec();
@@ -404,14 +404,13 @@ class ContainerdWayTest : public ShimTest {
     spec.process->env = {"PATH=/bin"};
     ASSERT_THAT(os::write_file_atomically(bundle_ + "/config.json", *spec.serialise()), IsOk());
     record_.id = "web";
-    record_.root = installation->root;
+    record_.root = kInstallation->root;
   }
 
   os::CommandOutput shim(const std::string& action) {
-    return *os::run_command({"/bin/sh", "-c",
-                             "cd \"$1\" && exec \"$2\" -namespace default -address /nowhere "
-                             "-publish-binary /nowhere -id web \"$3\"",
-                             "sh", bundle_, shim_program(), action});
+    const std::string script = R"(cd "$1" && exec "$2" -namespace default -address /nowhere )"
+                               R"(-publish-binary /nowhere -id web "$3")";
+    return *os::run_command({"/bin/sh", "-c", script, "sh", bundle_, shim_program(), action});
   }
 
   void start_shim() {
@@ -439,7 +438,7 @@ TEST_F(ContainerdWayTest, StartToShutdown) {
   ASSERT_THAT(refused, IsError(ErrorCode::Unsupported));
   EXPECT_THAT(refused.error().message(), HasSubstr("overlay"));
   request.mutable_rootfs(0)->set_type("bulkhead/ext4");
-  request.mutable_rootfs(0)->set_source(installation->root);
+  request.mutable_rootfs(0)->set_source(kInstallation->root);
   ASSERT_THAT(task_->create_and_wait(request), IsOk());
   ASSERT_THAT(task_->start_and_wait(of<task_api::StartRequest>()), IsOk());
   EXPECT_EQ(wait(), 6);
@@ -473,7 +472,7 @@ TEST_F(ContainerdWayTest, DeleteEndsAShimThatLives) {
   request.set_id("web");
   request.set_bundle(bundle_);
   request.add_rootfs()->set_type("bulkhead/ext4");
-  request.mutable_rootfs(0)->set_source(installation->root);
+  request.mutable_rootfs(0)->set_source(kInstallation->root);
   const auto created = task_->create_and_wait(request);
   ASSERT_THAT(created, IsOk());
   EXPECT_NE(shim("start").status.shell_code(), 0);  // one shim for a bundle

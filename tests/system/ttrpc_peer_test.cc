@@ -20,7 +20,6 @@
 
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/error.h"
-#include "bulkhead/base/result.h"
 #include "bulkhead/base/testing.h"
 #include "bulkhead/os/event_loop.h"
 #include "bulkhead/os/file.h"

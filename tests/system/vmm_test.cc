@@ -46,8 +46,6 @@
 namespace bulkhead::vmm {
 namespace {
 
-using std::chrono_literals::operator""ms;
-using std::chrono_literals::operator""s;
 using testing::AnyOf;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -55,7 +53,7 @@ using testing::IsEmpty;
 using Cause = MachineExit::Cause;
 
 /// Generous: the machine may be emulated on a busy host.
-constexpr auto kPatience = 60s;
+constexpr auto kPatience = std::chrono::seconds(60);
 
 std::string environment_or(const char* name, const std::string& otherwise) {
   const char* value = std::getenv(name);
@@ -132,7 +130,8 @@ class VmmTest : public testing::Test {
   bool wait_for(Condition condition) {
     const auto deadline = std::chrono::steady_clock::now() + kPatience;
     while (!condition()) {
-      if (std::chrono::steady_clock::now() > deadline || !loop_->run_once(50ms)) {
+      if (std::chrono::steady_clock::now() > deadline ||
+          !loop_->run_once(std::chrono::milliseconds(50))) {
         return false;
       }
     }
@@ -196,7 +195,7 @@ TEST_F(VmmTest, BootsAndTalksAndQuits) {
   boot(config());
   tell("e hello\n");
   EXPECT_EQ(next_line(), "e hello");
-  machine_->quit(10s);
+  machine_->quit(std::chrono::seconds(10));
   expect_exit(Cause::Shutdown, "quit");
   EXPECT_EQ(exit_->status.code, 0);
 }
@@ -284,9 +283,9 @@ TEST_F(VmmTest, PausesAndResumes) {
   ASSERT_TRUE(wait_for([&] { return paused.has_value(); }));
   EXPECT_THAT(*paused, IsOk());
   tell("e frozen\n");
-  const auto until = std::chrono::steady_clock::now() + 100ms;
+  const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(100);
   while (std::chrono::steady_clock::now() < until) {
-    ASSERT_THAT(loop_->run_once(10ms), IsOk());
+    ASSERT_THAT(loop_->run_once(std::chrono::milliseconds(10)), IsOk());
   }
   EXPECT_THAT(received_, IsEmpty());
   std::optional<Result<>> resumed;
@@ -328,7 +327,7 @@ TEST_F(VmmTest, DestroyingItLeavesNothing) {
   ASSERT_THAT(process, IsOk());
   loop_->unwatch(channel_.get());
   machine_.reset();
-  EXPECT_THAT(os::wait_readable(process->pidfd(), 0ms), IsOkAnd(true));
+  EXPECT_THAT(os::wait_readable(process->pidfd(), std::chrono::milliseconds(0)), IsOkAnd(true));
   EXPECT_FALSE(exit_);
 }
 
@@ -345,7 +344,7 @@ TEST_F(VmmTest, ACallerThatIsKilledTakesTheMachineWithIt) {
     }
     std::ignore = os::write_all(pipe->write_end.get(), object_bytes(pid));
     while (true) {
-      std::ignore = (*loop)->run_once(1s);
+      std::ignore = (*loop)->run_once(std::chrono::seconds(1));
     }
   }
   pid_t pid = 0;
@@ -355,7 +354,7 @@ TEST_F(VmmTest, ACallerThatIsKilledTakesTheMachineWithIt) {
   ASSERT_THAT(machine, IsOk());
   ::kill(caller, SIGKILL);
   ::waitpid(caller, nullptr, 0);
-  EXPECT_THAT(os::wait_readable(machine->pidfd(), 5s), IsOkAnd(true));
+  EXPECT_THAT(os::wait_readable(machine->pidfd(), std::chrono::seconds(5)), IsOkAnd(true));
 }
 
 TEST_F(VmmTest, RefusesWhatCannotBe) {
@@ -408,7 +407,7 @@ TEST_F(VmmTest, DecidesOnAnAcceleratorThatBootsAndRemembersIt) {
   const std::string probe = build_directory() + "/libexec/bulkhead-kvm-probe";
   const auto begin = std::chrono::steady_clock::now();
   const HostAccelerator first = host_accelerator(directory_ + "/run", probe);
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, 2s);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(2));
   EXPECT_FALSE(first.decision.reason.empty());
   fmt::print("accelerator: {}: {}; tsc {} kHz\n", to_string(first.decision.accelerator),
              first.decision.reason, first.tsc_khz);

@@ -45,7 +45,7 @@ std::string snake_case(const std::string& name) {
 
 /// The method's name in C++; keywords and names the classes have already get an underscore.
 std::string function_name(const MethodDescriptor& method) {
-  static const std::set<std::string> taken = {
+  static const std::set<std::string> kTaken = {
       "auto",     "break",    "case",   "catch",    "class",    "const",    "continue",  "default",
       "delete",   "do",       "else",   "enum",     "explicit", "export",   "extern",    "false",
       "for",      "friend",   "goto",   "if",       "import",   "inline",   "methods",   "mutable",
@@ -54,7 +54,7 @@ std::string function_name(const MethodDescriptor& method) {
       "throw",    "true",     "try",    "typename", "union",    "unsigned", "using",     "virtual",
       "void",     "volatile", "while",  "xor"};
   const std::string name = snake_case(method.name());
-  return taken.contains(name) ? name + "_" : name;
+  return kTaken.contains(name) ? name + "_" : name;
 }
 
 std::string replace_all(std::string text, const std::string& from, const std::string& to) {
