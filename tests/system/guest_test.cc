@@ -249,7 +249,7 @@ TEST_F(GuestTest, StatisticsCountWhatTheContainerDoes) {
   plan.mutable_resources()->set_memory_bytes(100 << 20);
   plan.mutable_resources()->set_pids(50);
   boot_idle(plan);
-  const auto before = machine->statistics();
+  const auto before = machine_->statistics();
   ASSERT_THAT(before, IsOk());
   EXPECT_EQ(before->processes, 1);
   EXPECT_EQ(before->process_limit, 50);
@@ -259,10 +259,10 @@ TEST_F(GuestTest, StatisticsCountWhatTheContainerDoes) {
   for (const char* name : {"anon", "file", "inactive_file", "slab", "pgfault"}) {
     EXPECT_TRUE(before->memory.contains(name)) << name;
   }
-  machine->shell(
+  machine_->shell(
       "dd if=/dev/zero of=/dev/shm/big bs=1M count=30; dd if=/dev/zero of=/root/big "
       "bs=1M count=10 conv=fsync; i=0; while [ $i -lt 3000 ]; do i=$((i + 1)); done");
-  const auto after = machine->statistics();
+  const auto after = machine_->statistics();
   ASSERT_THAT(after, IsOk());
   EXPECT_GT(after->processor.at("usage_usec"), before->processor.at("usage_usec"));
   EXPECT_GT(after->memory.at("shmem"), before->memory.at("shmem") + (29U << 20U));
@@ -282,48 +282,48 @@ TEST_F(GuestTest, LimitsChangeWhileTheContainerRuns) {
   plan.mutable_resources()->set_pids(50);
   boot_idle(plan);
   const auto limits = [&] {
-    return machine->shell(
+    return machine_->shell(
         "cd /sys/fs/cgroup; cat memory.max memory.high pids.max cpu.max | tr '\\n' ' '");
   };
   EXPECT_EQ(limits(), "104857600 max 50 max 100000 ");
   agent::v1::Resources change;
   change.set_memory_bytes(80 << 20);
-  EXPECT_THAT(machine->update(change), IsOk());
+  EXPECT_THAT(machine_->update(change), IsOk());
   EXPECT_EQ(limits(), "83886080 max 50 max 100000 ");
   change.Clear();
   change.set_pids(UINT64_MAX);
   change.set_cpu_quota_microseconds(50000);
-  EXPECT_THAT(machine->update(change), IsOk());
+  EXPECT_THAT(machine_->update(change), IsOk());
   EXPECT_EQ(limits(), "83886080 max max 50000 100000 ");
 }
 
 TEST_F(GuestTest, ALowerLimitTakesPagesOfFilesBackAndKillsNothing) {
   boot_idle();
-  machine->shell("dd if=/dev/zero of=/root/big bs=1M count=100");
-  ASSERT_GT(machine->statistics()->memory_bytes, 90U << 20U);
+  machine_->shell("dd if=/dev/zero of=/root/big bs=1M count=100");
+  ASSERT_GT(machine_->statistics()->memory_bytes, 90U << 20U);
   agent::v1::Resources change;
   change.set_memory_bytes(40 << 20);
-  EXPECT_THAT(machine->update(change), IsOk());
-  const auto after = machine->statistics();
+  EXPECT_THAT(machine_->update(change), IsOk());
+  const auto after = machine_->statistics();
   ASSERT_THAT(after, IsOk());
   EXPECT_LE(after->memory_bytes, 40U << 20U);
   EXPECT_EQ(after->memory_limit_bytes, 40U << 20U);
   EXPECT_EQ(after->memory_events.at("oom_kill"), 0U);
-  EXPECT_EQ(machine->shell("wc -c </root/big"), "104857600\n");
+  EXPECT_EQ(machine_->shell("wc -c </root/big"), "104857600\n");
 }
 
 TEST_F(GuestTest, ALimitBelowWhatIsInUseIsRefusedAndNothingChanges) {
   boot_idle();
-  machine->shell("dd if=/dev/zero of=/dev/shm/big bs=1M count=60");
+  machine_->shell("dd if=/dev/zero of=/dev/shm/big bs=1M count=60");
   agent::v1::Resources change;
   change.set_memory_bytes(40 << 20);
   change.set_pids(7);
-  const auto refused = machine->update(change);
+  const auto refused = machine_->update(change);
   ASSERT_THAT(refused, IsError(ErrorCode::ResourceExhausted));
   EXPECT_THAT(refused.error().message(), HasSubstr("40 MiB"));
-  EXPECT_EQ(machine->shell("cd /sys/fs/cgroup; cat memory.max memory.high pids.max | tr '\\n' ' '"),
+  EXPECT_EQ(machine_->shell("cd /sys/fs/cgroup; cat memory.max memory.high pids.max | tr '\\n' ' '"),
             "max max max ");
-  EXPECT_EQ(machine->shell("wc -c </dev/shm/big"), "62914560\n");
+  EXPECT_EQ(machine_->shell("wc -c </dev/shm/big"), "62914560\n");
 }
 
 // --- shutting down ---
