@@ -239,11 +239,12 @@ TEST_F(TaskServiceTest, AFailedCreateIsWrittenDownAndEndsTheShim) {
 TEST_F(TaskServiceTest, AFailedStartSaysItsStatus) {
   ASSERT_THAT(task_->create_and_wait(create_request()), IsOk());
   boot();
-  guest_->on_start = [](auto respond) {
+  guest_->on_start = [this](auto respond) {
     agent::v1::StartResponse response;
     response.set_failure(agent::v1::START_FAILURE_NOT_EXECUTABLE);
     response.set_message("exec \"/etc/passwd\": permission denied");
     respond(response);
+    guest_->end_outputs();
   };
   const auto started = task_->start_and_wait(of<task_api::StartRequest>());
   ASSERT_THAT(started, IsError(ErrorCode::FailedPrecondition));
