@@ -17,7 +17,6 @@ what_there_is() {
   echo "firewall: $(nft list ruleset | wc -l)"
   echo "descriptors of a shim: $(find "/proc/$(field stays .state.shim_pid)/fd" | wc -l)"
   echo "descriptors of a machine: $(find "/proc/$(field stays .state.vm_pid)/fd" | wc -l)"
-  echo "System V and POSIX objects: $(ipcs -a | grep -c '^0x'), $(find /dev/shm /dev/mqueue 2>/dev/null | wc -l)"
   (cd "$WORK" && find state run -not -path '*/events.log' -not -path '*/log*' | sort)
 }
 

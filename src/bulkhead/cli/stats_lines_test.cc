@@ -7,6 +7,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "bulkhead/base/clock.h"
+
 #include "containerd/cgroups/v2/metrics.pb.h"
 
 namespace bulkhead::cli {

@@ -1,5 +1,7 @@
 #include "bulkhead/guest/cgroup_files.h"
 
+#include <cstdint>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

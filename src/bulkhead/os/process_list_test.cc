@@ -2,6 +2,9 @@
 
 #include <unistd.h>
 
+#include <optional>
+#include <vector>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -1,5 +1,6 @@
 #include "bulkhead/runtime/plan.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -11,7 +12,6 @@
 #include "bulkhead/agent/v1/agent.pb.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/testing.h"
-#include "bulkhead/network/resolver.h"
 #include "bulkhead/oci/spec.h"
 #include "bulkhead/runtime/options.h"
 #include "bulkhead/v1/options.pb.h"
