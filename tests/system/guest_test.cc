@@ -35,7 +35,6 @@ namespace {
 
 using agent_client::StartFailure;
 using ::testing::AllOf;
-using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
@@ -321,8 +320,9 @@ TEST_F(GuestTest, ALimitBelowWhatIsInUseIsRefusedAndNothingChanges) {
   const auto refused = machine_->update(change);
   ASSERT_THAT(refused, IsError(ErrorCode::ResourceExhausted));
   EXPECT_THAT(refused.error().message(), HasSubstr("40 MiB"));
-  EXPECT_EQ(machine_->shell("cd /sys/fs/cgroup; cat memory.max memory.high pids.max | tr '\\n' ' '"),
-            "max max max ");
+  EXPECT_EQ(
+      machine_->shell("cd /sys/fs/cgroup; cat memory.max memory.high pids.max | tr '\\n' ' '"),
+      "max max max ");
   EXPECT_EQ(machine_->shell("wc -c </dev/shm/big"), "62914560\n");
 }
 
