@@ -194,14 +194,14 @@ Result<> map_ids(int proc, pid_t inmate, const JailSpec& spec) {
   return {};
 }
 
-Result<> build(int spec_file, int report) {
+/// `go`: by which the inmate is told to go on.
+Result<> build(int spec_file, int report, os::Pipe& go) {
   const std::string encoded = BH_TRY(os::read_to_end(spec_file, kLargestSpec));
   const JailSpec spec = BH_TRY(decode_spec(encoded));
   const os::UniqueFd proc = BH_TRY(os::open_file("/proc", O_PATH | O_DIRECTORY));
   os::clear_file_mode_mask();
   BH_TRY(os::clear_supplementary_groups());
   const std::vector<ClonedShare> shares = BH_TRY(build_root(spec));
-  os::Pipe go = BH_TRY(os::make_pipe());
   const pid_t inmate =
       BH_TRY(os::fork_with_flags(CLONE_PARENT | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET |
                                  CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP));
@@ -228,7 +228,9 @@ Result<> run(os::UniqueFd spec_file, os::UniqueFd report) {
   report = std::move(copy);
   copy = BH_TRY(os::duplicate(spec_file.get()));
   spec_file = std::move(copy);
-  auto result = build(spec_file.get(), report.get());
+  // Open until an error is reported: its closing is what makes the inmate give up, too.
+  os::Pipe go = BH_TRY(os::make_pipe());
+  auto result = build(spec_file.get(), report.get(), go);
   if (!result) {
     std::ignore = os::write_all(report.get(), object_bytes(error_record(result.error())));
   }

@@ -482,7 +482,7 @@ void Container::on_started(Process& process) {
   if (process.id().empty()) {
     timing_.mark("started");
     if (!config_.options.cold) {
-      host_.leave_template();
+      host_.leave_template(loop_);
     }
   }
   agent_->wait(process.id(), [this, id = process.id()](Result<agent_client::ProcessEnd> end) {

@@ -20,6 +20,7 @@
 #include "bulkhead/os/file.h"
 #include "bulkhead/os/file_info.h"
 #include "bulkhead/os/io.h"
+#include "bulkhead/os/process.h"
 #include "bulkhead/os/unique_fd.h"
 #include "bulkhead/runtime/plan.h"
 #include "bulkhead/runtime/template_maker.h"
@@ -59,12 +60,19 @@ class RealHost final : public Host {
     }
   }
 
-  void leave_template() override {
-    if (!std::exchange(is_template_missing_, false)) {
+  void leave_template(os::EventLoop& loop) override {
+    if (!std::exchange(is_template_missing_, false) || maker_) {
       return;
     }
-    if (const auto begun = make_template_beside(paths_, request_); !begun) {
+    auto begun = make_template_beside(paths_, request_);
+    if (!begun) {
       log::warning("template: {}", begun.error().message());
+      return;
+    }
+    maker_ = *std::move(begun);
+    // It says itself what went wrong; if it outlives this process, somebody else reaps it.
+    if (const auto reaped = loop.on_exit(*maker_, [](const os::ExitStatus&) {}); !reaped) {
+      log::warning("template: {}", reaped.error().message());
     }
   }
 
@@ -161,6 +169,7 @@ class RealHost final : public Host {
   std::optional<TemplateShape> shape_;  ///< of the last machine
   TemplateRequest request_;             ///< of a template for it
   bool is_template_missing_ = false;
+  std::optional<os::Process> maker_;  ///< of the last template that was missing
   std::optional<network::Networks> networks_;
 };
 

@@ -44,7 +44,7 @@ class Host {
 
   /// Begins to make, beside, the template that the last machine could have used and that was not
   /// there.
-  virtual void leave_template() = 0;
+  virtual void leave_template(os::EventLoop& loop) = 0;
 
   virtual Result<NetworkPlace> attach_network(const std::string& network,
                                               const std::string& owner) = 0;

@@ -140,7 +140,7 @@ class ScriptedHost final : public Host {
 
   void drop_template() override { has_template = false; }
 
-  void leave_template() override { ++templates_left; }
+  void leave_template(os::EventLoop& /*loop*/) override { ++templates_left; }
 
   Result<NetworkPlace> attach_network(const std::string& network,
                                       const std::string& owner) override {

@@ -9,7 +9,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -162,7 +161,8 @@ Result<TemplateOutcome> make_template(const config::Paths& paths, const Template
   return outcome;
 }
 
-Result<> make_template_beside(const config::Paths& paths, const TemplateRequest& request) {
+Result<os::Process> make_template_beside(const config::Paths& paths,
+                                         const TemplateRequest& request) {
   std::vector<std::string> arguments = {paths.program(kProgram),
                                         std::to_string(request.vcpus),
                                         std::to_string(request.memory_bytes),
@@ -171,10 +171,9 @@ Result<> make_template_beside(const config::Paths& paths, const TemplateRequest&
                                         request.has_network ? "network" : "none",
                                         request.takes_data_disks ? "data" : "none"};
   constexpr int kErrors = 2;
-  std::ignore = BH_TRY(os::spawn({.arguments = std::move(arguments),
-                                  .descriptors = {{.source = kErrors, .target = kErrors}},
-                                  .new_session = true}));
-  return {};
+  return os::spawn({.arguments = std::move(arguments),
+                    .descriptors = {{.source = kErrors, .target = kErrors}},
+                    .new_session = true});
 }
 
 }  // namespace bulkhead::runtime

@@ -5,6 +5,7 @@
 
 #include "bulkhead/base/result.h"
 #include "bulkhead/config/paths.h"
+#include "bulkhead/os/process.h"
 #include "bulkhead/runtime/templates.h"
 #include "bulkhead/vmm/machine.h"
 #include "bulkhead/vmm/qemu/qemu_machine.h"
@@ -38,8 +39,9 @@ struct TemplateOutcome {
 Result<TemplateOutcome> make_template(const config::Paths& paths, const TemplateRequest& request,
                                       std::uint64_t budget);
 
-/// Starts the program that does this, in the background and in a session of its own. Nothing waits
-/// for it.
-Result<> make_template_beside(const config::Paths& paths, const TemplateRequest& request);
+/// Starts the program that does this, in the background and in a session of its own. Nothing need
+/// wait for it.
+Result<os::Process> make_template_beside(const config::Paths& paths,
+                                         const TemplateRequest& request);
 
 }  // namespace bulkhead::runtime
