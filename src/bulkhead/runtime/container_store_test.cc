@@ -3,15 +3,17 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "bulkhead/base/clock.h"
 #include "bulkhead/base/error.h"
-#include "bulkhead/base/result.h"
 #include "bulkhead/base/testing.h"
 #include "bulkhead/config/paths.h"
 #include "bulkhead/oci/spec.h"
@@ -38,7 +40,7 @@ class ContainerStoreTest : public ::testing::Test {
     spec_.process->args = {"true"};
   }
 
-  ~ContainerStoreTest() override { EXPECT_THAT(os::remove_tree(directory_), IsOk()); }
+  void TearDown() override { EXPECT_THAT(os::remove_tree(directory_), IsOk()); }
 
   ContainerRecord create(const std::string& name = "", bool auto_remove = false) {
     ContainerRecord record;
