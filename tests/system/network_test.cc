@@ -138,6 +138,7 @@ TEST_F(NetworksTest, FiftyAtOnceGetFiftyAddresses) {
   const auto begin = std::chrono::steady_clock::now();
   {
     std::vector<std::jthread> threads;
+    threads.reserve(attachments.size());
     for (std::size_t i = 0; i < attachments.size(); ++i) {
       threads.emplace_back([&, i] {
         // Two run directories that know nothing of each other.
