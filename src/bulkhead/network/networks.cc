@@ -147,6 +147,11 @@ struct Networks::State {
       return fail(ErrorCode::NotFound, "not found");
     }
     const auto lock = BH_TRY(lock_network_namespace());
+    return prepare_locked(name);
+  }
+
+  /// The same, whatever is missing of it, under lock_network_namespace().
+  Result<std::pair<Network, std::uint32_t>> prepare_locked(std::string_view name) {
     const auto network = BH_TRY(settle(name));
     // Another process may have made it meanwhile.
     auto index = BH_TRY(find_whole_bridge(*kernel, network.plan()));
@@ -311,22 +316,25 @@ struct Networks::State {
 
   Result<Attachment> attach(std::string_view name, const std::string& owner) {
     BH_TRY(connect());
-    auto attachment = attach_once(name, owner);
-    // Another process may have removed the network when it was found whole and not used yet.
-    if (!attachment && BH_TRY(was_removed(name))) {
-      return attach_once(name, owner);
+    auto attachment = attach_to(BH_TRY(prepare(name)), owner);
+    if (attachment || is_final(attachment.error().code())) {
+      return attachment;
     }
-    return attachment;
+    // Another process may have removed the network when it was found whole and not used yet. It
+    // needs the lock for that.
+    const auto lock = BH_TRY(lock_network_namespace());
+    return attach_to(BH_TRY(prepare_locked(name)), owner);
   }
 
-  Result<bool> was_removed(std::string_view name) {
-    const auto network = BH_TRY(find(name));
-    return network ? !BH_TRY(find_whole_bridge(*kernel, network->plan())).has_value()
-                   : name == kDefaultNetwork;
+  /// Whether a network that is made anew would make no difference.
+  static bool is_final(ErrorCode code) {
+    return code == ErrorCode::AlreadyExists || code == ErrorCode::ResourceExhausted ||
+           code == ErrorCode::PermissionDenied;
   }
 
-  Result<Attachment> attach_once(std::string_view name, const std::string& owner) {
-    const auto [network, bridge] = BH_TRY(prepare(name));
+  Result<Attachment> attach_to(const std::pair<Network, std::uint32_t>& prepared,
+                               const std::string& owner) {
+    const auto& [network, bridge] = prepared;
     BH_TRY(give_back_stale(owner));
     auto claimed = BH_TRY(claim(network));
     const Guest guest = guest_of(claimed.address);
