@@ -1,9 +1,11 @@
 #include "bulkhead/network/networks.h"
 
+#include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -29,6 +31,8 @@
 #include "bulkhead/network/guest.h"
 #include "bulkhead/network/subnet.h"
 #include "bulkhead/os/file.h"
+#include "bulkhead/os/netlink_socket.h"
+#include "bulkhead/os/poll.h"
 #include "bulkhead/os/tap.h"
 #include "bulkhead/os/unique_fd.h"
 
@@ -369,6 +373,25 @@ struct Networks::State {
     return list;
   }
 
+  /// Interfaces of containers. A shim that has given its address back closes its TAP last, and the
+  /// kernel takes a moment to remove it: those that go are waited for.
+  Result<std::vector<std::string>> interfaces_that_stay() {
+    constexpr std::chrono::seconds kPatience{2};
+    const auto deadline = std::chrono::steady_clock::now() + kPatience;
+    const os::UniqueFd changes = BH_TRY(os::open_netlink(NETLINK_ROUTE, RTMGRP_LINK));
+    while (true) {
+      std::vector<std::string> interfaces = BH_TRY(interfaces_present(*kernel));
+      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+          deadline - std::chrono::steady_clock::now());
+      if (interfaces.empty() || left.count() <= 0 ||
+          !BH_TRY(os::wait_readable(changes.get(), left))) {
+        return interfaces;
+      }
+      std::array<std::byte, 32768> change{};
+      std::ignore = BH_TRY(os::receive_from_kernel(changes.get(), change));
+    }
+  }
+
   /// Errors: FailedPrecondition when a container is in it, of whatever run directory.
   Result<> check_unused(std::string_view name) {
     std::string users;
@@ -378,7 +401,7 @@ struct Networks::State {
     if (!users.empty()) {
       return fail(ErrorCode::FailedPrecondition, "in use by container {}: stop it first", users);
     }
-    if (const auto interfaces = BH_TRY(interfaces_present(*kernel)); !interfaces.empty()) {
+    if (const auto interfaces = BH_TRY(interfaces_that_stay()); !interfaces.empty()) {
       return fail(ErrorCode::FailedPrecondition,
                   "in use by {}, a container of another run directory: stop it first",
                   interfaces.front());
