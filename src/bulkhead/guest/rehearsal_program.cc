@@ -3,7 +3,8 @@
 
 #include <sys/syscall.h>
 
-extern "C" [[noreturn]] void _start() {  // NOLINT(bugprone-reserved-identifier): the linker's name
+extern "C" [[noreturn]] void
+_start() {  // NOLINT(bugprone-reserved-identifier,readability-identifier-naming): the linker's
 #if defined(__x86_64__)
   asm volatile("syscall" : : "a"(SYS_exit_group), "D"(0));
 #elif defined(__aarch64__)

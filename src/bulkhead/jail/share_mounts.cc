@@ -15,7 +15,6 @@
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/text.h"
 #include "bulkhead/jail/jail.h"
-#include "bulkhead/os/file.h"
 #include "bulkhead/os/file_info.h"
 #include "bulkhead/os/io.h"
 #include "bulkhead/os/mount_tree.h"
