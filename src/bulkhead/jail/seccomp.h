@@ -11,10 +11,9 @@ namespace bulkhead::jail {
 /// events, io_uring, userfaultfd, execution by descriptor, changing the clock or the host; sockets
 /// of every family but AF_UNIX (AF_VSOCK and AF_ALG know no network namespace). clone3 fails with
 /// ENOSYS, since its flags cannot be examined: the C library falls back to clone. Making nodes too
-/// fails; with `makes_nodes` only that of device nodes. Calls of another architecture or ABI kill the
-/// process.
-/// All else is allowed, and left to the other layers. QEMU adds its own filter (`-sandbox`), which
-/// also denies it processes and exec.
+/// fails; with `makes_nodes` only that of device nodes. Calls of another architecture or ABI kill
+/// the process. All else is allowed, and left to the other layers. QEMU adds its own filter
+/// (`-sandbox`), which also denies it processes and exec.
 std::vector<sock_filter> seccomp_program(bool makes_nodes = false);
 
 }  // namespace bulkhead::jail
