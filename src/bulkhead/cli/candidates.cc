@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "bulkhead/base/text.h"
+#include "bulkhead/cli/containers.h"
 #include "bulkhead/cli/signal_name.h"
 #include "bulkhead/config/paths.h"
 #include "bulkhead/network/networks.h"
@@ -28,8 +29,6 @@ namespace {
 using program::Candidate;
 using runtime::ContainerStatus;
 
-constexpr std::size_t kShortId = 12;
-
 /// Whether a command has any use for a container that is so.
 bool suits(std::string_view command, ContainerStatus status) {
   constexpr std::array<std::string_view, 5> kOnlyRunning = {"exec", "kill", "stats", "stop",
@@ -38,11 +37,6 @@ bool suits(std::string_view command, ContainerStatus status) {
     return status == ContainerStatus::Running;
   }
   return command != "start" || status != ContainerStatus::Running;
-}
-
-std::string familiar(const std::string& reference) {
-  const auto parsed = oci::Reference::parse(reference);
-  return parsed ? parsed->familiar() : reference;
 }
 
 /// By name, and by id for who has begun one.
@@ -56,8 +50,8 @@ std::vector<Candidate> containers(const config::Paths& paths, const program::Wan
     if (!suits(wanted.command, container.state.status)) {
       continue;
     }
-    const std::string description =
-        fmt::format("{}, {}", familiar(container.record.image), to_string(container.state.status));
+    const std::string description = fmt::format("{}, {}", oci::familiar(container.record.image),
+                                                to_string(container.state.status));
     found.push_back({.word = container.record.name, .description = description});
     if (!wanted.beginning.empty() && container.record.id.starts_with(wanted.beginning)) {
       const std::size_t length = std::max(kShortId, wanted.beginning.size());
@@ -74,7 +68,7 @@ std::vector<Candidate> images(const config::Paths& paths) {
   if (list) {
     for (const store::ImageRecord& image : *list) {
       found.push_back(
-          {.word = familiar(image.reference), .description = format_size(image.size_bytes)});
+          {.word = oci::familiar(image.reference), .description = format_size(image.size_bytes)});
     }
   }
   return found;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <string>
 #include <vector>
@@ -9,6 +10,9 @@
 #include "bulkhead/runtime/container_store.h"
 
 namespace bulkhead::cli {
+
+/// How much of an id people are shown.
+inline constexpr std::size_t kShortId = 12;
 
 /// The containers as they are now: what killed shims left is cleaned up first.
 Result<runtime::ContainerStore> open_containers(const config::Paths& paths);

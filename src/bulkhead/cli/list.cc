@@ -31,7 +31,6 @@ namespace {
 using runtime::ContainerStatus;
 using runtime::StoredContainer;
 
-constexpr std::size_t kShortId = 12;
 constexpr std::size_t kShortCommand = 24;
 
 std::string since(WallTime time) {
@@ -63,11 +62,6 @@ std::string command_text(const std::vector<std::string>& command, bool whole) {
     text += "…";
   }
   return text;
-}
-
-std::string familiar(const std::string& reference) {
-  const auto parsed = oci::Reference::parse(reference);
-  return parsed ? parsed->familiar() : reference;
 }
 
 json::Value time_value(const std::optional<WallTime>& time) {
@@ -192,7 +186,7 @@ Result<int> list(const config::Paths& paths, const ListOptions& options) {
   Table table({"CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "ADDRESS", "NAME"});
   for (const StoredContainer& container : containers) {
     const auto& record = container.record;
-    table.add({record.id.substr(0, id_length), familiar(record.image),
+    table.add({record.id.substr(0, id_length), oci::familiar(record.image),
                command_text(record.command, options.no_truncation), since(record.created) + " ago",
                status_text(container), container.state.address, record.name});
   }

@@ -17,6 +17,7 @@
 #include "bulkhead/base/memory_size.h"
 #include "bulkhead/base/table.h"
 #include "bulkhead/base/text.h"
+#include "bulkhead/cli/containers.h"
 #include "bulkhead/json/value.h"
 #include "bulkhead/json/write.h"
 
@@ -25,7 +26,6 @@
 namespace bulkhead::cli {
 namespace {
 
-constexpr std::size_t kShortId = 12;
 constexpr const char* kUnknown = "--";
 
 /// A guest may say what it likes: sums stay at the largest number.

@@ -19,9 +19,6 @@
 namespace bulkhead::guest {
 namespace {
 
-/// The loopback's index in every network namespace.
-constexpr std::uint32_t kLoopback = 1;
-
 struct Configured {
   std::string name;
   std::uint32_t index;
@@ -55,7 +52,7 @@ Result<Configured> configure_interface(netlink::Socket& socket,
           ? mac
           : BH_TRY(netlink::parse_mac(interface.device_mac_address()));
   const auto link = std::ranges::find_if(
-      links, [&](const auto& one) { return one.index != kLoopback && one.mac == device; });
+      links, [&](const auto& one) { return one.index != netlink::kLoopback && one.mac == device; });
   if (link == links.end()) {
     return fail(ErrorCode::NotFound, "no interface has the address {}",
                 netlink::format_mac(device));
@@ -108,7 +105,7 @@ Result<> configure_route(netlink::Socket& socket, const std::vector<Configured>&
 Result<> prepare_network() {
   netlink::Socket socket = BH_TRY(netlink::Socket::open(netlink::Protocol::Route));
   for (const netlink::Link& link : BH_TRY(netlink::list_links(socket))) {
-    if (link.index != kLoopback) {
+    if (link.index != netlink::kLoopback) {
       BH_TRY(disable_version_6(link.name));
     }
     BH_TRY(bring_up(socket, link.index).context(link.name));
@@ -118,7 +115,7 @@ Result<> prepare_network() {
 
 Result<> configure_network(const agent::v1::Network& network) {
   netlink::Socket socket = BH_TRY(netlink::Socket::open(netlink::Protocol::Route));
-  BH_TRY(bring_up(socket, kLoopback).context("loopback"));
+  BH_TRY(bring_up(socket, netlink::kLoopback).context("loopback"));
   if (network.interfaces().empty()) {
     return {};
   }

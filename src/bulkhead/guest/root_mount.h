@@ -1,6 +1,5 @@
 #pragma once
 
-#include <string>
 #include <thread>
 
 #include "bulkhead/agent/v1/agent.pb.h"

@@ -17,8 +17,6 @@ namespace {
 
 namespace v1 = agent::v1;
 
-/// The loopback's index in every network namespace.
-constexpr std::uint32_t kLoopback = 1;
 /// A container with the capability may make as many as it likes: the host wants no more.
 constexpr int kMostInterfaces = 32;
 constexpr std::size_t kMostBlockDevices = 64;
@@ -76,7 +74,7 @@ void fill(const netlink::LinkTraffic& from, v1::Traffic& to) {
 Result<> add_interfaces(v1::StatisticsResponse& response) {
   netlink::Socket socket = BH_TRY(netlink::Socket::open(netlink::Protocol::Route));
   for (const netlink::Link& link : BH_TRY(netlink::list_links(socket))) {
-    if (link.index == kLoopback) {
+    if (link.index == netlink::kLoopback) {
       continue;
     }
     if (response.interfaces_size() == kMostInterfaces) {

@@ -13,7 +13,6 @@
 // An error of either goes to the report pipe; its closing by exec is the sign of success.
 
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <sys/resource.h>

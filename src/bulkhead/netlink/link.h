@@ -12,6 +12,9 @@
 
 namespace bulkhead::netlink {
 
+/// The loopback's index in every network namespace.
+inline constexpr std::uint32_t kLoopback = 1;
+
 /// One direction of an interface's traffic.
 struct LinkTraffic {
   std::uint64_t bytes = 0;

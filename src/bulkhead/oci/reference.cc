@@ -203,6 +203,11 @@ std::string Reference::familiar_name() const {
   return repository_;
 }
 
+std::string familiar(const std::string& reference) {
+  const auto parsed = Reference::parse(reference);
+  return parsed ? parsed->familiar() : reference;
+}
+
 std::string Reference::familiar() const { return familiar_name() + text().substr(name().size()); }
 
 Reference Reference::with_tag_only() const {

@@ -62,4 +62,7 @@ class Reference {
 /// Whether a tag is well formed: [A-Za-z0-9_][A-Za-z0-9_.-]{0,127}.
 bool is_tag(std::string_view text);
 
+/// As Reference::familiar(); what is no reference is as it was.
+std::string familiar(const std::string& reference);
+
 }  // namespace bulkhead::oci

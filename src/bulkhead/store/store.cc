@@ -46,15 +46,10 @@ std::optional<std::string_view> id_prefix(std::string_view text) {
   return is_id_prefix(text) ? std::optional(text) : std::nullopt;
 }
 
-std::string familiar(const std::string& reference) {
-  const auto parsed = oci::Reference::parse(reference);
-  return parsed ? parsed->familiar() : reference;
-}
-
 std::string familiar_list(const std::vector<ImageRecord>& records) {
   std::string list;
   for (const ImageRecord& record : records) {
-    list += (list.empty() ? "" : ", ") + familiar(record.reference);
+    list += (list.empty() ? "" : ", ") + oci::familiar(record.reference);
   }
   return list;
 }
@@ -123,7 +118,7 @@ Result<std::optional<Image>> Store::find(std::string_view text) {
   }
   const auto damaged = [&](const Error& error) {
     return fail(ErrorCode::Corrupt, "image {} is damaged: {}: pull or load it again",
-                familiar(record->reference), error.message());
+                oci::familiar(record->reference), error.message());
   };
   const auto content = read_blob(record->config, oci::kLargestDocument);
   if (!content) {
@@ -175,7 +170,7 @@ Result<Removal> Store::remove(std::string_view text, RemoveMode mode) {
     return fail(ErrorCode::FailedPrecondition,
                 "image {} is being used by container {}: remove the container first, or use -f to "
                 "remove only the name",
-                familiar(first.reference), users.front().label());
+                oci::familiar(first.reference), users.front().label());
   }
   Removal removal;
   for (const ImageRecord& record : found) {
