@@ -106,6 +106,10 @@ Agent::Agent(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 Agent::~Agent() = default;
 
+void Agent::on_lost(std::move_only_function<void(const Error&)> callback) {
+  state_->events.on_lost = std::move(callback);
+}
+
 bool Agent::is_ready() const { return !state_->lost && state_->connection->session().is_ready(); }
 
 std::weak_ptr<mux::Session> Agent::session() const { return state_->connection->weak_session(); }
@@ -115,6 +119,11 @@ mux::StreamId Agent::next_stream() { return state_->last_stream += 2; }
 void Agent::prepare(const agent::v1::PrepareRequest& request, Done<void> done) {
   state_->rpc().prepare(request, within(state_->timeouts.start),
                         plain<agent::v1::PrepareResponse>(std::move(done)));
+}
+
+void Agent::rehearse(const agent::v1::StartRequest& request, Done<void> done) {
+  state_->rpc().rehearse(request, within(state_->timeouts.start),
+                         plain<agent::v1::RehearseResponse>(std::move(done)));
 }
 
 void Agent::start(const agent::v1::StartRequest& request, Done<StartOutcome> done) {

@@ -51,6 +51,9 @@ class Agent {
 
   [[nodiscard]] bool is_ready() const;
 
+  /// Somebody else is to be told of the connection's end.
+  void on_lost(std::move_only_function<void(const Error&)> callback);
+
   /// For the streams of stdio. Ids for them: next_stream().
   [[nodiscard]] std::weak_ptr<mux::Session> session() const;
 
@@ -58,6 +61,11 @@ class Agent {
   mux::StreamId next_stream();
 
   void prepare(const agent::v1::PrepareRequest& request, Done<void> done);
+
+  /// Where the machine is prepared, at most once: a whole start of a program of the guest's own, at
+  /// the plan's path, and its undoing. Then no disk of the machine is in use.
+  void rehearse(const agent::v1::StartRequest& request, Done<void> done);
+
   void start(const agent::v1::StartRequest& request, Done<StartOutcome> done);
   void exec(const agent::v1::ExecRequest& request, Done<StartOutcome> done);
 

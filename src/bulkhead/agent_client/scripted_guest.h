@@ -54,6 +54,8 @@ class ScriptedGuest final : public agent::v1::AgentService {
   bool broken = false;
 
   // What it does. Without a script a start succeeds, and signals are obeyed by nobody.
+  std::optional<agent::v1::StartRequest> rehearsed;
+  std::optional<Error> rehearsal_error;
   std::function<void(Respond<agent::v1::StartResponse>)> on_start;
   std::function<void(Respond<agent::v1::ExecResponse>)> on_exec;
   std::function<void(Respond<agent::v1::SignalResponse>)> on_signal;
@@ -74,6 +76,12 @@ class ScriptedGuest final : public agent::v1::AgentService {
                Respond<agent::v1::PrepareResponse> respond) override {
     prepared = std::move(request);
     respond(agent::v1::PrepareResponse());
+  }
+
+  void rehearse(agent::v1::StartRequest request,
+                Respond<agent::v1::RehearseResponse> respond) override {
+    rehearsed = std::move(request);
+    rehearsal_error ? respond(*rehearsal_error) : respond(agent::v1::RehearseResponse());
   }
 
   void start(agent::v1::StartRequest request, Respond<agent::v1::StartResponse> respond) override {

@@ -19,6 +19,7 @@
 #include "bulkhead/program/complete.h"
 #include "bulkhead/runtime/container_record.h"
 #include "bulkhead/runtime/container_store.h"
+#include "bulkhead/runtime/standby_pool.h"
 #include "bulkhead/runtime/templates.h"
 #include "bulkhead/store/catalog.h"
 #include "bulkhead/store/image_record.h"
@@ -107,6 +108,18 @@ std::vector<Candidate> templates(const config::Paths& paths) {
   return found;
 }
 
+std::vector<Candidate> machines(const config::Paths& paths) {
+  std::vector<Candidate> found;
+  if (const auto list = runtime::StandbyPool(paths).list()) {
+    for (const runtime::StandbyRecord& one : *list) {
+      found.push_back({.word = one.id.substr(0, kShortId),
+                       .description = fmt::format("{} CPUs, {}", one.options.vcpus,
+                                                  format_size(one.options.memory_bytes))});
+    }
+  }
+  return found;
+}
+
 std::vector<Candidate> signals() {
   std::vector<Candidate> found;
   for (std::string& name : signal_names()) {
@@ -129,6 +142,9 @@ std::vector<Candidate> candidates(const config::Paths& paths, const program::Wan
   }
   if (wanted.placeholder == "TEMPLATE") {
     return templates(paths);
+  }
+  if (wanted.placeholder == "MACHINE") {
+    return machines(paths);
   }
   return wanted.placeholder == "SIGNAL" ? signals() : std::vector<Candidate>();
 }

@@ -354,6 +354,34 @@ void add_program(Tree& tree, const std::string& name, const std::string& descrip
   });
 }
 
+void add_standby(Tree& tree, CLI::App& system) {
+  CLI::App* standby = system.add_subcommand("standby", "Machines that wait for their container");
+  standby->require_subcommand(1);
+  standby->footer(
+      "With [standby] machines = 1 in the configuration, a machine waits for each next `bulkhead "
+      "run`,\n"
+      "which then takes a fraction of the time. Each takes the memory of an idle container.");
+  auto list_format = std::make_shared<OutputFormat>(OutputFormat::Table);
+  CLI::App* list =
+      tree.command(*standby, "list", "List machines that stand by", list_format, standby_list)
+          ->alias("ls");
+  add_format(*list, *list_format);
+  auto options = std::make_shared<StandbyRemoveOptions>();
+  CLI::App* remove =
+      tree.command(*standby, "rm", "End machines that stand by", options, standby_remove);
+  remove->footer(
+      "Examples:\n"
+      "  bulkhead system standby rm 1f0c6a2b9d3e\n"
+      "  bulkhead system standby rm --all");
+  remove->add_option("MACHINE", options->machines, "Ids, as standby list shows them");
+  remove->add_flag("-a,--all", options->all, "All of them");
+  remove->parse_complete_callback([options] {
+    if (options->machines.empty() && !options->all) {
+      throw CLI::RequiredError("MACHINE (as `bulkhead system standby list` shows it) or --all");
+    }
+  });
+}
+
 void add_system(Tree& tree) {
   CLI::App* system = tree.app().add_subcommand("system", "About this installation");
   system->require_subcommand(1);
@@ -397,6 +425,7 @@ void add_system(Tree& tree) {
       throw CLI::RequiredError("TEMPLATE (as `bulkhead system template list` shows it) or --all");
     }
   });
+  add_standby(tree, *system);
 }
 
 void add_network(Tree& tree) {

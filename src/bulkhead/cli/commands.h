@@ -152,7 +152,8 @@ Result<int> disk(const config::Paths& paths, const std::vector<std::string>& arg
 
 Result<int> system_info(const config::Paths& paths, OutputFormat format);
 
-/// Makes a template, if there is none, and prints its id.
+/// Makes a template, if there is none, and prints its id. Lets machines stand by, where that is
+/// settled.
 Result<int> system_warm(const config::Paths& paths, const MachineOptions& options);
 
 Result<int> template_list(const config::Paths& paths, OutputFormat format);
@@ -163,6 +164,16 @@ struct TemplateRemoveOptions {
 };
 
 Result<int> template_remove(const config::Paths& paths, const TemplateRemoveOptions& options);
+
+/// Machines that stand by for containers.
+Result<int> standby_list(const config::Paths& paths, OutputFormat format);
+
+struct StandbyRemoveOptions {
+  std::vector<std::string> machines;
+  bool all = false;
+};
+
+Result<int> standby_remove(const config::Paths& paths, const StandbyRemoveOptions& options);
 
 struct NetworkListOptions {
   bool quiet = false;

@@ -31,6 +31,7 @@
 #include "bulkhead/runtime/container_record.h"
 #include "bulkhead/runtime/container_store.h"
 #include "bulkhead/runtime/options.h"
+#include "bulkhead/runtime/standby_pool.h"
 #include "bulkhead/store/image_record.h"
 #include "bulkhead/store/store.h"
 
@@ -163,11 +164,11 @@ Result<runtime::ContainerOptions> machine_options(const MachineOptions& options)
   return machine;
 }
 
-Result<runtime::ContainerRecord> create_container(const config::Paths& paths,
-                                                  runtime::ContainerStore& store,
-                                                  const CreateOptions& options) {
+Result<NewContainer> create_container(const config::Paths& paths, runtime::ContainerStore& store,
+                                      const CreateOptions& options, FirstStart first_start) {
   runtime::ContainerRecord record;
   record.options = BH_TRY(container_options(options));
+  BH_TRY(record.options.settle());
   if (!options.name.empty()) {
     BH_TRY(validate_name("container name", options.name));
   }
@@ -185,7 +186,12 @@ Result<runtime::ContainerRecord> create_container(const config::Paths& paths,
   BH_TRY(set_process(options, image.config, *spec.process));
   add_mounts(std::move(mounts), spec);
   set_quota(options.machine.cpus, spec.linux_settings.resources);
-  record.id = BH_TRY(make_id());
+  const runtime::StandbyPool pool(paths);
+  std::optional<std::string> standby;
+  if (first_start == FirstStart::Now && runtime::can_take_standby(record.options, spec)) {
+    standby = pool.take(record.options);
+  }
+  record.id = standby ? *standby : BH_TRY(make_id());
   spec.hostname = options.hostname.empty() ? record.id.substr(0, 12) : options.hostname;
   spec.root = {.path = "rootfs", .readonly = options.read_only};
   record.name = options.name;
@@ -196,13 +202,20 @@ Result<runtime::ContainerRecord> create_container(const config::Paths& paths,
   record.command = spec.process->args;
   record.auto_remove = options.remove;
   record.stop_signal = image.config.stop_signal;
-  return store.create(std::move(record), spec);
+  auto created = store.create(std::move(record), spec);
+  if (!created) {
+    if (standby) {
+      pool.discard(*standby);
+    }
+    return std::move(created.error());
+  }
+  return NewContainer{.record = *std::move(created), .has_standby = standby.has_value()};
 }
 
 Result<int> create(const config::Paths& paths, const CreateOptions& options) {
   auto store = BH_TRY(open_containers(paths));
-  const auto record = BH_TRY(create_container(paths, store, options));
-  fmt::print("{}\n", record.id);
+  const auto container = BH_TRY(create_container(paths, store, options, FirstStart::Later));
+  fmt::print("{}\n", container.record.id);
   return 0;
 }
 

@@ -123,6 +123,7 @@ json::Value details(const runtime::ContainerStore& store, const StoredContainer&
   state_value.set("error", state.error);
   state_value.set("oom_killed", state.oom_killed);
   state_value.set("warm", state.warm);
+  state_value.set("standby", state.standby);
   json::Value network;
   network.set("name", state.network.empty() ? record.options.network : state.network);
   network.set("address", state.address);

@@ -35,11 +35,13 @@ Result<int> run(const config::Paths& paths, const RunOptions& options) {
   BH_TRY(check_terminal(options.create.process, options.detach));
   TimingReport timing;
   auto store = BH_TRY(open_containers(paths));
-  const auto record = BH_TRY(create_container(paths, store, options.create));
+  const auto container = BH_TRY(create_container(paths, store, options.create, FirstStart::Now));
+  const runtime::ContainerRecord& record = container.record;
   timing.mark("created");
   const auto status =
       start_container(store, record,
-                      {.attach = !options.detach,
+                      {.has_shim = container.has_standby,
+                       .attach = !options.detach,
                        .input = options.create.process.input == InputMode::Keep && !options.detach,
                        .terminal = options.create.process.terminal == TerminalMode::Allocate,
                        .timing = options.create.timing ? &timing : nullptr});

@@ -43,7 +43,8 @@ void mark(TimingReport* timing, const std::string& phase) {
 
 task_api::CreateTaskRequest create_request(const runtime::ContainerStore& store,
                                            const runtime::ContainerRecord& record,
-                                           const Streams& streams, bool terminal) {
+                                           const Streams& streams, bool terminal,
+                                           const std::string& timing_path) {
   task_api::CreateTaskRequest request;
   request.set_id(record.id);
   request.set_bundle(store.bundle(record.id));
@@ -57,6 +58,7 @@ task_api::CreateTaskRequest create_request(const runtime::ContainerStore& store,
   root->add_options("ro");
   v1::CreateOptions options;
   record.options.to_proto(options);
+  options.set_timing_path(timing_path);
   request.mutable_options()->set_type_url(std::string(kOptionsType));
   request.mutable_options()->set_value(options.SerializeAsString());
   return request;
@@ -123,25 +125,27 @@ int failed_start_status(Session& session, const ProcessId& process) {
 
 Result<int> start_container(runtime::ContainerStore& store, const runtime::ContainerRecord& record,
                             const StartContainerOptions& options) {
-  auto lock = BH_TRY(take_shim_lock(store, record));
+  std::optional<os::FileLock> lock;
+  if (!options.has_shim || !store.has_shim(record.id)) {
+    lock = BH_TRY(take_shim_lock(store, record));
+  }
   const bool has_terminal = BH_TRY(load_spec(store, record.id)).process->terminal;
   auto streams = BH_TRY(Streams::make(store.paths().container_run(record.id), "",
                                       {.input = options.attach && options.input,
                                        .output = options.attach,
                                        .errors = options.attach && !has_terminal}));
   // Beside the containers: a container that removes itself takes its directory along.
-  const std::string timing_file = store.paths().run + "/timing-" + record.id;
-  BH_TRY(runtime::launch_shim(
-      store, record.id, std::move(lock),
-      options.timing == nullptr
-          ? std::vector<std::string>()
-          : std::vector<std::string>{std::string(runtime::kTimingVariable) + "=" + timing_file}));
-  mark(options.timing, "shim started");
+  const std::string timing_file =
+      options.timing == nullptr ? std::string() : store.paths().run + "/timing-" + record.id;
+  if (lock) {
+    BH_TRY(runtime::launch_shim(store, record.id, *std::move(lock)));
+    mark(options.timing, "shim started");
+  }
   const ProcessId process{.container = record.id, .exec = {}};
   auto session = BH_TRY(Session::open(store.socket_path(record.id), process,
                                       options.attach ? SignalMode::PassOn : SignalMode::Leave));
-  const auto created =
-      session->task().create_and_wait(create_request(store, record, streams, has_terminal));
+  const auto created = session->task().create_and_wait(
+      create_request(store, record, streams, has_terminal, timing_file));
   mark(options.timing, "create answered");
   if (!created) {
     undo(*session, record.id);

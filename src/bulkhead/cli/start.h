@@ -12,7 +12,8 @@
 namespace bulkhead::cli {
 
 struct StartContainerOptions {
-  bool attach = false;  ///< pass streams and signals on, and wait for the end
+  bool has_shim = false;  ///< one that stands by: none is started, unless it is gone
+  bool attach = false;    ///< pass streams and signals on, and wait for the end
   bool input = false;
   bool terminal = false;
   TimingReport* timing = nullptr;  ///< borrowed; filled with every phase

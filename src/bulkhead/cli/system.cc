@@ -93,6 +93,7 @@ json::Value settings_info() {
   const auto settings = config::Settings::load();
   if (settings) {
     info.set("template_budget", settings->template_budget_bytes);
+    info.set("standby_machines", settings->standby_machines);
   } else {
     info.set("error", settings.error().message());
   }

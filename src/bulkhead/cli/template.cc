@@ -1,7 +1,9 @@
+#include <fcntl.h>
 #include <sched.h>
 
 #include <chrono>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -18,8 +20,11 @@
 #include "bulkhead/config/settings.h"
 #include "bulkhead/json/value.h"
 #include "bulkhead/json/write.h"
+#include "bulkhead/os/io.h"
 #include "bulkhead/os/namespaces.h"
+#include "bulkhead/os/unique_fd.h"
 #include "bulkhead/runtime/options.h"
+#include "bulkhead/runtime/standby_pool.h"
 #include "bulkhead/runtime/template_maker.h"
 #include "bulkhead/runtime/templates.h"
 #include "bulkhead/store/content.h"
@@ -70,6 +75,7 @@ Result<int> system_warm(const config::Paths& paths, const MachineOptions& option
                 config::Settings::path());
   }
   // The TAP of a machine that nobody shall reach.
+  const os::UniqueFd network = BH_TRY(os::open_file("/proc/self/ns/net", O_RDONLY));
   BH_TRY(os::unshare_namespaces(CLONE_NEWNET).context("network namespace"));
   const auto outcome =
       BH_TRY(runtime::make_template(paths,
@@ -80,6 +86,10 @@ Result<int> system_warm(const config::Paths& paths, const MachineOptions& option
                                      .has_network = machine.network != "none"},
                                     settings.template_budget_bytes));
   fmt::print("{}\n", outcome.key);
+  BH_TRY(os::join_namespaces(network.get(), CLONE_NEWNET).context("network namespace"));
+  if (settings.standby_machines != 0) {
+    std::ignore = BH_TRY(runtime::StandbyPool(paths).refill(machine, settings.standby_machines));
+  }
   return 0;
 }
 

@@ -72,8 +72,10 @@ void TimingReport::add_json(const std::string& text) {
 
 void TimingReport::print() const {
   auto marks = marks_;
-  std::ranges::stable_sort(marks, {}, &std::pair<std::string, SteadyTime>::second);
+  // A machine that stands by was made before anybody asked.
   const SteadyTime begin = marks.front().second;
+  std::erase_if(marks, [begin](const auto& mark) { return mark.second < begin; });
+  std::ranges::stable_sort(marks, {}, &std::pair<std::string, SteadyTime>::second);
   SteadyTime before = begin;
   fmt::print(stderr, "{:>10}  {:>9}  {}\n", "at", "took", "phase");
   for (const auto& [phase, when] : marks) {

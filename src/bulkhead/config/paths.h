@@ -31,6 +31,9 @@ struct Paths {
   /// Locks of templates that are being made, and which of them were found whole since the boot.
   [[nodiscard]] std::string template_marks() const { return run + "/templates"; }
 
+  /// Machines that stand by (runtime::StandbyPool).
+  [[nodiscard]] std::string standby() const { return run + "/standby"; }
+
   [[nodiscard]] std::string network_database() const { return run + "/network.db"; }
 
   [[nodiscard]] std::string kernel() const { return share + "/vmlinux"; }

@@ -69,6 +69,14 @@ Result<std::uint64_t> size_of(const json::Value& value) {
   return fail(ErrorCode::Invalid, "a size such as \"4GiB\" is expected");
 }
 
+Result<std::uint32_t> count_of(const json::Value& value) {
+  constexpr std::uint32_t kMost = 64;
+  const auto number = value.as_integer<std::uint32_t>();
+  return number && *number <= kMost
+             ? Result<std::uint32_t>(*number)
+             : fail(ErrorCode::Invalid, "a number from 0 to {} is expected", kMost);
+}
+
 }  // namespace
 
 std::string Settings::path() { return named_path().value_or(kUsualPath); }
@@ -91,19 +99,24 @@ Result<Settings> Settings::parse(std::string_view text, std::string_view file) {
   Settings settings;
   for (const auto& [table, members] : *document.as_object()) {
     const json::Object* keys = members.as_object();
-    if (table != "templates" || keys == nullptr) {
-      return fail(ErrorCode::Invalid, "{}{}: {} is unknown: the one table is [templates]", file,
-                  keys != nullptr ? line_of(text, table, "") : line_of(text, "", table),
-                  quote(table));
+    if ((table != "templates" && table != "standby") || keys == nullptr) {
+      return fail(
+          ErrorCode::Invalid, "{}{}: {} is unknown: the tables are [templates] and [standby]", file,
+          keys != nullptr ? line_of(text, table, "") : line_of(text, "", table), quote(table));
     }
+    const std::string_view only_key = table == "templates" ? "budget" : "machines";
     for (const auto& [key, value] : *keys) {
-      const std::string line = line_of(text, table, key);
-      if (key != "budget") {
-        return fail(ErrorCode::Invalid, "{}{}: {} is unknown in [templates]: there is budget", file,
-                    line, quote(key));
+      const std::string place = fmt::format("{}{}", file, line_of(text, table, key));
+      if (key != only_key) {
+        return fail(ErrorCode::Invalid, "{}: {} is unknown in [{}]: there is {}", place, quote(key),
+                    table, only_key);
       }
-      settings.template_budget_bytes =
-          BH_TRY(size_of(value).context(fmt::format("{}{}: templates.budget", file, line)));
+      const std::string what = fmt::format("{}: {}.{}", place, table, key);
+      if (table == "templates") {
+        settings.template_budget_bytes = BH_TRY(size_of(value).context(what));
+      } else {
+        settings.standby_machines = BH_TRY(count_of(value).context(what));
+      }
     }
   }
   return settings;

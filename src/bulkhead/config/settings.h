@@ -14,6 +14,9 @@ struct Settings {
   /// What all templates together may take of the disk, and of the page cache; 0: none are made.
   std::uint64_t template_budget_bytes = std::uint64_t{4} << 30U;
 
+  /// How many machines stand by for the next container; 0: none, as each takes memory.
+  std::uint32_t standby_machines = 0;
+
   /// Of $BULKHEAD_CONFIG, or of /etc/bulkhead/config.toml, which may be absent.
   /// Errors: Invalid with file and line; NotFound for a file that the variable names.
   static Result<Settings> load();

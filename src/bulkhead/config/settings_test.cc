@@ -43,6 +43,20 @@ TEST(Settings, TheBudgetIsASize) {
   EXPECT_EQ(budget("[templates]\nbudget = 0\n"), 0U);
 }
 
+TEST(Settings, MachinesThatStandByAreCounted) {
+  const auto machines = [](const std::string& text) {
+    const auto settings = Settings::parse(text, "config.toml");
+    EXPECT_THAT(settings, IsOk());
+    return settings ? settings->standby_machines : 999;
+  };
+  EXPECT_EQ(machines(""), 0U);
+  EXPECT_EQ(machines("[standby]\nmachines = 2\n[templates]\nbudget = 0\n"), 2U);
+  EXPECT_THAT(complaint("[standby]\nmachines = 65\n"),
+              StartsWith("config.toml: line 2: standby.machines: a number from 0 to 64"));
+  EXPECT_THAT(complaint("[standby]\nmachines = \"one\"\n"), HasSubstr("a number"));
+  EXPECT_THAT(complaint("[standby]\nbudget = 1\n"), HasSubstr("in [standby]: there is machines"));
+}
+
 TEST(Settings, WhatIsWrongIsNamedWithItsLine) {
   EXPECT_THAT(complaint("[templates]\n\nbudget = \"much\"\n"),
               StartsWith("config.toml: line 3: templates.budget: "));

@@ -24,6 +24,7 @@
 #include "bulkhead/guest/cgroup.h"
 #include "bulkhead/guest/container_root.h"
 #include "bulkhead/guest/disks.h"
+#include "bulkhead/guest/layout.h"
 #include "bulkhead/guest/limit_change.h"
 #include "bulkhead/guest/network.h"
 #include "bulkhead/guest/phases.h"
@@ -94,10 +95,10 @@ Result<std::unique_ptr<Agent>> Agent::create(os::EventLoop& loop, os::UniqueFd p
 /// A new host, or the first. Where the machine was prepared and saved, it is the one that it goes
 /// on with: what needs no plan begins.
 void Agent::on_ready() {
-  if (!prepared_root_) {
+  if (!preparation_ || !preparation_->has_root()) {
     return;
   }
-  root_mount_.begin(*prepared_root_);
+  root_mount_.begin(preparation_->root());
   if (rehearsal_) {
     if (const auto begun = rehearsal_->begin(); !begun) {
       log::warning("rehearsal: {}", begun.error().message());
@@ -190,9 +191,7 @@ Result<> Agent::make_ready(const v1::PrepareRequest& request) {
   if (request.has_rehearsal()) {
     rehearsal_.emplace(BH_TRY(Rehearsal::prepare(request).context("rehearsal")));
   }
-  if (request.has_root()) {
-    prepared_root_ = request.root();
-  }
+  preparation_ = request;
   return {};
 }
 
@@ -208,8 +207,67 @@ void Agent::prepare(v1::PrepareRequest request, ttrpc::Responder<v1::PrepareResp
   respond(v1::PrepareResponse());
 }
 
+Result<> Agent::begin_rehearsal(const v1::StartRequest& plan,
+                                std::move_only_function<void(StartOutcome)> on_started) {
+  if (plan.process().arguments().empty()) {
+    return fail(ErrorCode::Invalid, "no program is named");
+  }
+  root_mount_.begin(plan.root());
+  BH_TRY(root_mount_.finish());
+  BH_TRY(Rehearsal::fill_root(kContainerRoot, plan.process().arguments(0)));
+  return launch_first(plan, std::move(on_started));
+}
+
+Result<> Agent::undo_rehearsal(Phases phases) {
+  rehearsal_.reset();
+  first_.reset();
+  BH_TRY(root_mount_.undo().context("disks"));
+  BH_TRY(renew_files_directory());
+  BH_TRY(cgroup_->renew());
+  staged_.emplace(BH_TRY(StagedChild::create(&*cgroup_, *preparation_)));
+  phases_ = std::move(phases);
+  return {};
+}
+
+void Agent::rehearse(v1::StartRequest request, ttrpc::Responder<v1::RehearseResponse> respond) {
+  if (was_started_ || !staged_ || first_ != nullptr) {
+    respond(fail(ErrorCode::FailedPrecondition, "rehearse: the machine is not prepared"));
+    return;
+  }
+  // Shared: one of the paths below answers.
+  const auto answer = std::make_shared<ttrpc::Responder<v1::RehearseResponse>>(std::move(respond));
+  const auto undo = [this, answer, phases = phases_](const ProcessEnd&) {
+    // Not from within the process that is forgotten.
+    loop_.after(std::chrono::nanoseconds(0), [this, answer, phases] {
+      const auto undone = undo_rehearsal(phases);
+      undone ? (*answer)(v1::RehearseResponse()) : (*answer)(undone.error());
+    });
+  };
+  const auto begun = begin_rehearsal(request, [this, answer, undo](const StartOutcome& outcome) {
+    if (outcome.failure == v1::START_FAILURE_NONE) {
+      first_->when_finished(undo);
+    } else {
+      (*answer)(fail(ErrorCode::FailedPrecondition, "rehearse: {}", outcome.message));
+    }
+  });
+  if (!begun) {
+    (*answer)(begun.error());
+  }
+}
+
+/// What was rehearsed stays: a standing machine has the network of its container.
+Result<> Agent::set_up_network(const v1::Network& network) {
+  std::string wanted = network.SerializeAsString();
+  if (network_ == wanted && !wanted.empty()) {
+    return {};
+  }
+  BH_TRY(configure_network(network));
+  network_ = std::move(wanted);
+  return {};
+}
+
 Result<> Agent::set_up_machine(const v1::StartRequest& plan) {
-  BH_TRY(configure_network(plan.network()).context("network"));
+  BH_TRY(set_up_network(plan.network()).context("network"));
   phases_.mark("network");
   if (!cgroup_) {
     cgroup_ = BH_TRY(ContainerCgroup::create());

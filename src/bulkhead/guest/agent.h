@@ -36,6 +36,8 @@ class Agent final : public agent::v1::AgentService {
 
   void prepare(agent::v1::PrepareRequest request,
                ttrpc::Responder<agent::v1::PrepareResponse> respond) override;
+  void rehearse(agent::v1::StartRequest request,
+                ttrpc::Responder<agent::v1::RehearseResponse> respond) override;
   void start(agent::v1::StartRequest request,
              ttrpc::Responder<agent::v1::StartResponse> respond) override;
   void exec(agent::v1::ExecRequest request,
@@ -63,6 +65,11 @@ class Agent final : public agent::v1::AgentService {
   void on_broken(const Error& error);
 
   Result<> make_ready(const agent::v1::PrepareRequest& request);
+  Result<> begin_rehearsal(const agent::v1::StartRequest& plan,
+                           std::move_only_function<void(StartOutcome)> on_started);
+  /// The container that was rehearsed is forgotten.
+  Result<> undo_rehearsal(Phases phases);
+  Result<> set_up_network(const agent::v1::Network& network);
   Result<> set_up_machine(const agent::v1::StartRequest& plan);
   /// What needs no disk: the machine, and the first process, if it was staged.
   Result<> begin_first(const agent::v1::StartRequest& plan,
@@ -89,8 +96,9 @@ class Agent final : public agent::v1::AgentService {
   bool shutting_down_ = false;
   std::string hostname_;
   std::optional<ContainerCgroup> cgroup_;
+  std::optional<agent::v1::PrepareRequest> preparation_;
   std::optional<StagedChild> staged_;  ///< between prepare and start
-  std::optional<agent::v1::RootFileSystem> prepared_root_;
+  std::string network_;                ///< what it is set up as: a serialised Network
   std::optional<Rehearsal> rehearsal_;
   RootMount root_mount_;
   std::shared_ptr<Process> first_;

@@ -139,6 +139,13 @@ std::optional<std::uint32_t> inner_pid(pid_t pid) {
   return std::nullopt;
 }
 
+Result<os::UniqueFd> make_group() {
+  BH_TRY(os::make_directory_at(AT_FDCWD, kContainerCgroup, 0755));
+  os::UniqueFd group = BH_TRY(os::open_file(kContainerCgroup, O_RDONLY | O_DIRECTORY));
+  BH_TRY(os::attach_device_program(group.get(), device_program(default_device_rules())));
+  return group;
+}
+
 }  // namespace
 
 Result<ContainerCgroup> ContainerCgroup::create() {
@@ -148,10 +155,15 @@ Result<ContainerCgroup> ContainerCgroup::create() {
                     .flags = MS_NOSUID | MS_NOEXEC | MS_NODEV}));
   const os::UniqueFd hierarchy = BH_TRY(os::open_file(kCgroupDirectory, O_RDONLY | O_DIRECTORY));
   BH_TRY(enable_controllers(hierarchy.get()));
-  BH_TRY(os::make_directory_at(AT_FDCWD, kContainerCgroup, 0755));
-  os::UniqueFd group = BH_TRY(os::open_file(kContainerCgroup, O_RDONLY | O_DIRECTORY));
-  BH_TRY(os::attach_device_program(group.get(), device_program(default_device_rules())));
+  os::UniqueFd group = BH_TRY(make_group());
   return ContainerCgroup(std::move(group));
+}
+
+Result<> ContainerCgroup::renew() {
+  directory_.reset();
+  BH_TRY(os::remove_directory(kContainerCgroup));
+  directory_ = BH_TRY(make_group());
+  return {};
 }
 
 Result<> ContainerCgroup::limit(const agent::v1::Resources& limits) const {

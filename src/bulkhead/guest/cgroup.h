@@ -22,6 +22,9 @@ class ContainerCgroup {
   /// Mounts the hierarchy and makes the group with its limits and its device rules.
   static Result<ContainerCgroup> create();
 
+  /// Another one in its place, without limits and accounts. No process is in it.
+  Result<> renew();
+
   /// Those that are not 0.
   [[nodiscard]] Result<> limit(const agent::v1::Resources& limits) const;
 

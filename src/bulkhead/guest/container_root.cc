@@ -317,6 +317,11 @@ Result<> mount_files_directory() {
                     .data = "size=4m,mode=755"});
 }
 
+Result<> renew_files_directory() {
+  BH_TRY(os::unmount(kFilesDirectory));
+  return mount_files_directory();
+}
+
 Result<> write_generated_files(const agent::v1::StartRequest& plan) {
   for (int i = 0; i < plan.files_size(); ++i) {
     const agent::v1::GeneratedFile& file = plan.files(i);

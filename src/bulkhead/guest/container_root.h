@@ -15,6 +15,9 @@ namespace bulkhead::guest {
 /// The small tmpfs of PID 1's for files that the runtime makes.
 Result<> mount_files_directory();
 
+/// Another one in its place.
+Result<> renew_files_directory();
+
 /// Writes them there, by their place in the plan.
 Result<> write_generated_files(const agent::v1::StartRequest& plan);
 

@@ -7,10 +7,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <span>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include <fmt/format.h>
@@ -68,6 +70,20 @@ Result<> wait_for_disk(const os::UniqueFd& events, const std::string& name) {
     }
   }
   return fail(ErrorCode::Timeout, "disk {}: not there after {} events", name, kMostEvents);
+}
+
+/// The kernel lets go of the mounts of a mount namespace that has ended a moment later.
+Result<> wait_until_free(const std::string& device) {
+  constexpr std::chrono::milliseconds kPause{2};
+  constexpr int kAttempts = 1000;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    const auto opened = os::open_file(device, O_RDONLY | O_EXCL);
+    if (opened || opened.error().os_error() != EBUSY) {
+      return opened ? Result<>() : opened.error();
+    }
+    std::this_thread::sleep_for(kPause);
+  }
+  return fail(ErrorCode::Timeout, "disk {}: still in use", device);
 }
 
 /// The only SCSI host looks at one target, and finds its disk. They are asked for in order, so that
@@ -150,6 +166,16 @@ Result<> mount_root(const std::string& base_serial, const std::string& scratch_s
                     .data = fmt::format("lowerdir={},upperdir={},workdir={},index=off,metacopy=off,"
                                         "redirect_dir=off",
                                         kBaseDirectory, upper, work)}));
+  return {};
+}
+
+Result<> unmount_root(const std::string& base_serial, const std::string& scratch_serial) {
+  for (const char* mounted : {kContainerRoot, kScratchDirectory, kBaseDirectory}) {
+    BH_TRY(os::unmount(mounted));
+  }
+  for (const std::string& serial : {base_serial, scratch_serial}) {
+    BH_TRY(wait_until_free(BH_TRY(find_disk(serial))));
+  }
   return {};
 }
 

@@ -16,6 +16,10 @@ Result<std::string> find_disk(const std::string& serial);
 /// Stacks the scratch disk on the base at kContainerRoot.
 Result<> mount_root(const std::string& base_serial, const std::string& scratch_serial);
 
+/// The reverse, for disks that are to be exchanged: waits until nothing in this machine uses them.
+/// Errors: Timeout.
+Result<> unmount_root(const std::string& base_serial, const std::string& scratch_serial);
+
 /// Mounts the data disks that the plan's mounts name, in kDataDirectory.
 /// Errors: Invalid for a number that is not the next one's; Timeout for a disk that is not there;
 /// FailedPrecondition for one that would have to be written first and must not be.

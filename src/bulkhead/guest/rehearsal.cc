@@ -21,18 +21,21 @@
 namespace bulkhead::guest {
 namespace {
 
+Result<std::string> program_of(const agent::v1::StartRequest& plan) {
+  if (plan.process().arguments().empty()) {
+    return fail(ErrorCode::Invalid, "no program is named");
+  }
+  return plan.process().arguments(0);
+}
+
 /// As a container's: an overlay, of two directories in memory.
 Result<os::UniqueFd> make_root(const std::string& program) {
   const std::string place = kRehearsalDirectory;
   BH_TRY(os::mount({.source = "rehearsal", .target = place, .type = "tmpfs"}));
-  for (const char* directory :
-       {"/upper", "/work", "/root", "/lower/proc", "/lower/dev", "/lower/sys", "/lower/etc"}) {
+  for (const char* directory : {"/upper", "/work", "/root"}) {
     BH_TRY(os::make_directories(place + directory));
   }
-  BH_TRY(os::write_file_atomically(place + "/lower" + program, BH_TRY(os::read_file("/rehearsal")),
-                                   0755));
-  BH_TRY(os::write_file_atomically(place + "/lower/etc/passwd", "root:x:0:0::/root:/bin/sh\n"));
-  BH_TRY(os::write_file_atomically(place + "/lower/etc/group", "root:x:0:\n"));
+  BH_TRY(Rehearsal::fill_root(place + "/lower", program));
   BH_TRY(os::mount({.source = "root",
                     .target = place + "/root",
                     .type = "overlay",
@@ -47,11 +50,17 @@ Result<os::UniqueFd> make_root(const std::string& program) {
 
 }  // namespace
 
-Result<Rehearsal> Rehearsal::prepare(const agent::v1::PrepareRequest& request) {
-  if (request.rehearsal().process().arguments().empty()) {
-    return fail(ErrorCode::Invalid, "no program is named");
+Result<> Rehearsal::fill_root(const std::string& root, const std::string& program) {
+  for (const char* directory : {"/proc", "/dev", "/sys", "/etc"}) {
+    BH_TRY(os::make_directories(root + directory));
   }
-  os::UniqueFd root = BH_TRY(make_root(request.rehearsal().process().arguments(0)));
+  BH_TRY(os::write_file_atomically(root + program, BH_TRY(os::read_file("/rehearsal")), 0755));
+  BH_TRY(os::write_file_atomically(root + "/etc/passwd", "root:x:0:0::/root:/bin/sh\n"));
+  return os::write_file_atomically(root + "/etc/group", "root:x:0:\n");
+}
+
+Result<Rehearsal> Rehearsal::prepare(const agent::v1::PrepareRequest& request) {
+  os::UniqueFd root = BH_TRY(make_root(BH_TRY(program_of(request.rehearsal()))));
   StagedChild child = BH_TRY(StagedChild::create(nullptr, request));
   const os::UniqueFd null = BH_TRY(os::open_file("/dev/null", O_RDWR));
   BH_TRY(os::set_idle_priority(child.pid()));

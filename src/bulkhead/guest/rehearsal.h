@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <utility>
 
 #include "bulkhead/agent/v1/agent.pb.h"
@@ -20,6 +21,9 @@ class Rehearsal {
 
   /// Goes on, and ends by itself, or with this object.
   Result<> begin();
+
+  /// Writes `program`, and what else a process needs to be started, below `root`.
+  static Result<> fill_root(const std::string& root, const std::string& program);
 
  private:
   Rehearsal(StagedChild child, os::UniqueFd report, os::UniqueFd root)

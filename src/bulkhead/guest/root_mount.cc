@@ -35,4 +35,10 @@ Result<> RootMount::finish() {
   return result_;
 }
 
+Result<> RootMount::undo() {
+  BH_TRY(finish());
+  was_begun_ = false;
+  return unmount_root(root_.base_serial(), root_.scratch_serial());
+}
+
 }  // namespace bulkhead::guest

@@ -17,12 +17,15 @@ class RootMount {
   RootMount& operator=(const RootMount&) = delete;
   ~RootMount() = default;
 
-  /// Once. Called again, with the same disks, it does nothing.
+  /// Once, until undo(). Called again, with the same disks, it does nothing.
   void begin(const agent::v1::RootFileSystem& root);
 
   /// Waits until it is done, if it was begun. Errors: those of mount_root(); Invalid when begin()
   /// was called with other disks before.
   Result<> finish();
+
+  /// Unmounts it. Errors: as unmount_root().
+  Result<> undo();
 
  private:
   agent::v1::RootFileSystem root_;

@@ -195,6 +195,13 @@ Result<> remove_file(const std::string& path) {
   return {};
 }
 
+Result<> remove_directory(const std::string& path) {
+  if (::rmdir(path.c_str()) != 0) {
+    return Error::from_errno("remove " + path);
+  }
+  return {};
+}
+
 bool path_exists(const std::string& path) {
   struct stat info{};
   return ::lstat(path.c_str(), &info) == 0;

@@ -34,6 +34,9 @@ Result<> remove_tree(const std::string& path);
 /// Removes a file; an absent one is fine.
 Result<> remove_file(const std::string& path);
 
+/// An empty one.
+Result<> remove_directory(const std::string& path);
+
 bool path_exists(const std::string& path);
 
 Result<> rename_path(const std::string& from, const std::string& to);

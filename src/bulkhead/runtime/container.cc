@@ -42,6 +42,7 @@
 #include "bulkhead/runtime/input_relay.h"
 #include "bulkhead/runtime/plan.h"
 #include "bulkhead/runtime/process.h"
+#include "bulkhead/runtime/standby.h"
 #include "bulkhead/runtime/timing.h"
 #include "bulkhead/vmm/machine.h"
 
@@ -51,14 +52,6 @@ namespace {
 constexpr std::uint32_t kKilledStatus = 128 + SIGKILL;
 constexpr std::uint32_t kOwnFailureStatus = 125;
 constexpr std::size_t kMostProcesses = 257;
-constexpr std::size_t kEntropyBytes = 256;
-
-Result<std::string> fresh_entropy() {
-  const os::UniqueFd source = BH_TRY(os::open_file("/dev/urandom", O_RDONLY));
-  std::string entropy(kEntropyBytes, '\0');
-  entropy.resize(BH_TRY(os::read_some(source.get(), std::as_writable_bytes(std::span(entropy)))));
-  return entropy;
-}
 
 std::uint32_t status_of(agent_client::StartFailure failure) {
   switch (failure) {
@@ -112,10 +105,11 @@ constexpr std::uint32_t kHighestSignal = 64;
 Result<std::unique_ptr<Container>> Container::create(os::EventLoop& loop, Host& host,
                                                      Timing& timing, ContainerConfig config,
                                                      ContainerObserver observer,
-                                                     ContainerTimeouts timeouts) {
+                                                     ContainerTimeouts timeouts,
+                                                     std::unique_ptr<Standby> standby) {
   std::unique_ptr<Container> container(
       new Container(loop, host, timing, std::move(config), std::move(observer), timeouts));
-  BH_TRY(container->set_up());
+  BH_TRY(container->set_up(std::move(standby)));
   return container;
 }
 
@@ -141,7 +135,7 @@ Container::~Container() {
 
 // --- creation ---
 
-Result<> Container::set_up() {
+Result<> Container::set_up(std::unique_ptr<Standby> standby) {
   if (!config_.spec.process) {
     return fail(ErrorCode::Invalid, "config.json: there is no process");
   }
@@ -157,16 +151,30 @@ Result<> Container::set_up() {
                .stdin_life = config_.options.stdin_once ? StdinLife::Once : StdinLife::UntilCloseIo,
                .log = log_.get()},
               {})));
-  vmm::MachineConfig machine = BH_TRY(machine_config());
+  std::optional<StandbyMachine> standing;
+  if (standby != nullptr && standby->suits(config_.options, config_.spec)) {
+    standing = standby->take();
+  }
+  standby.reset();
+  std::optional<NetworkPlace> place;
+  if (standing) {
+    place = std::exchange(standing->place, std::nullopt);
+    holds_network_ = place.has_value();
+  }
+  vmm::MachineConfig machine = BH_TRY(machine_config(std::move(place)));
   // Before the machine: what cannot be planned need not boot.
   plan_ = BH_TRY(plan_container(config_.id, config_.spec, config_.options, network_,
                                 network_ ? host_.resolver() : network::ResolverConfig{}));
   plan_.mutable_process()->set_terminal(config_.terminal);
+  if (standing && host_.is_of_last_shape(machine)) {
+    return take_over(*std::move(standing), std::move(machine));
+  }
+  standing.reset();
   return start_machine(std::move(machine),
                        config_.options.cold ? Host::Origin::Boot : Host::Origin::Template);
 }
 
-Result<vmm::MachineConfig> Container::machine_config() {
+Result<vmm::MachineConfig> Container::machine_config(std::optional<NetworkPlace> place) {
   const ContainerOptions& options = config_.options;
   std::vector<vmm::Share> shares = BH_TRY(plan_shares(config_.spec, config_.bundle));
   std::vector<vmm::DataDisk> disks = BH_TRY(open_disks(config_.spec, config_.bundle));
@@ -203,11 +211,13 @@ Result<vmm::MachineConfig> Container::machine_config() {
                            .access = vmm::Access::ReadWrite});
   timing_.mark("scratch");
   if (options.network != "none") {
-    NetworkPlace place = BH_TRY(host_.attach_network(options.network, config_.id));
-    holds_network_ = true;
-    network_ = place.guest;
+    if (!place) {
+      place = BH_TRY(host_.attach_network(options.network, config_.id));
+      holds_network_ = true;
+    }
+    network_ = place->guest;
     machine.network =
-        vmm::NetworkDevice{.tap = std::move(place.tap), .mac_address = place.guest.mac_address};
+        vmm::NetworkDevice{.tap = std::move(place->tap), .mac_address = place->guest.mac_address};
     timing_.mark("network");
   }
   return machine;
@@ -219,6 +229,7 @@ Result<> Container::start_machine(vmm::MachineConfig config, Host::Origin origin
   }
   machine_ = BH_TRY(host_.make_machine(loop_, std::move(config), origin));
   is_restored_ = machine_->is_restored();
+  has_stood_by_ = false;
   if (!is_restored_) {
     spare_.reset();
   }
@@ -232,6 +243,28 @@ Result<> Container::start_machine(vmm::MachineConfig config, Host::Origin origin
                                   timeouts_.agent));
   boot_timer_ =
       loop_.after(spare_ ? timeouts_.restore : timeouts_.boot, [this] { on_boot_timeout(); });
+  return {};
+}
+
+/// The machine runs already: it is given the container's disks.
+Result<> Container::take_over(StandbyMachine standby, vmm::MachineConfig config) {
+  spare_ = BH_TRY(duplicate(config));
+  machine_ = std::move(standby.machine);
+  agent_ = std::move(standby.agent);
+  is_restored_ = true;
+  has_stood_by_ = true;
+  pid_ = machine_->pid();
+  machine_->on_exit([this](const vmm::MachineExit& exit) { on_machine_exit(exit); });
+  agent_->on_lost([this](const Error& error) { on_agent_lost(error); });
+  machine_->exchange_disks(std::move(config.disks), [this](const Result<>& exchanged) {
+    if (exchanged) {
+      on_agent_ready();
+    } else if (spare_ && !tearing_down_) {
+      boot_instead(exchanged.error().message());
+    }
+  });
+  timing_.mark("machine taken over");
+  boot_timer_ = loop_.after(timeouts_.restore, [this] { on_boot_timeout(); });
   return {};
 }
 
@@ -251,12 +284,20 @@ void Container::boot_instead(std::string_view cause) {
   }
 }
 
+/// Its machine did not come up. One that stood by had.
+void Container::drop_template() {
+  if (!has_stood_by_) {
+    host_.drop_template();
+  }
+}
+
 // --- what machine and agent say ---
 
 void Container::on_agent_ready() {
   timing_.mark("agent hello");
   loop_.cancel(std::exchange(boot_timer_, 0));
   spare_.reset();
+  is_guest_ready_ = true;
   if (starting_.contains("")) {
     send_plan();
   }
@@ -265,7 +306,7 @@ void Container::on_agent_ready() {
 void Container::on_boot_timeout() {
   boot_timer_ = 0;
   if (spare_) {
-    host_.drop_template();
+    drop_template();
     boot_instead("its guest did not answer");
     return;
   }
@@ -309,7 +350,7 @@ void Container::lose_guest(std::string cause) {
 void Container::on_machine_exit(const vmm::MachineExit& exit) {
   if (spare_ && !tearing_down_) {
     if (exit.cause != vmm::MachineExit::Cause::Killed) {
-      host_.drop_template();
+      drop_template();
     }
     boot_instead(exit.description);
     return;
@@ -404,7 +445,7 @@ void Container::start(const std::string& exec_id, Done<void> done) {
   starting_.emplace(exec_id, std::move(done));
   if (!exec_id.empty()) {
     send_exec(process);
-  } else if (agent_->is_ready()) {
+  } else if (is_guest_ready_) {
     send_plan();
   }
 }
@@ -421,12 +462,7 @@ void Container::send_plan() {
       plan.set_terminal_columns(process.plan().terminal_columns());
       plan.set_terminal_rows(process.plan().terminal_rows());
     }
-    for (agent::v1::Interface& interface : *plan_.mutable_network()->mutable_interfaces()) {
-      interface.set_device_mac_address(machine_->mac_address());
-    }
-    plan_.set_entropy(BH_TRY(fresh_entropy()));
-    plan_.mutable_clock()->set_unix_nanoseconds(wall_now().time_since_epoch().count());
-    return {};
+    return complete_plan(machine_->mac_address(), plan_);
   };
   if (auto prepared = prepare(); !prepared) {
     fail_start(process, kOwnFailureStatus, std::move(prepared.error()));

@@ -33,6 +33,7 @@
 #include "bulkhead/runtime/host.h"
 #include "bulkhead/runtime/options.h"
 #include "bulkhead/runtime/process.h"
+#include "bulkhead/runtime/standby.h"
 #include "bulkhead/runtime/timing.h"
 #include "bulkhead/vmm/machine.h"
 
@@ -76,10 +77,12 @@ class Container {
   /// Starts the virtual machine. `host` and `timing` outlive the container.
   /// Errors: Invalid, Unsupported, NotFound and so on for what cannot be made; nothing is held
   /// then.
+  /// `standby`: a machine of that id that it goes on with, if it can.
   static Result<std::unique_ptr<Container>> create(os::EventLoop& loop, Host& host, Timing& timing,
                                                    ContainerConfig config,
                                                    ContainerObserver observer,
-                                                   ContainerTimeouts timeouts = {});
+                                                   ContainerTimeouts timeouts = {},
+                                                   std::unique_ptr<Standby> standby = nullptr);
 
   Container(const Container&) = delete;
   Container& operator=(const Container&) = delete;
@@ -138,6 +141,9 @@ class Container {
   /// Its machine came from a template.
   [[nodiscard]] bool is_restored() const { return is_restored_; }
 
+  /// And was there before the container was.
+  [[nodiscard]] bool has_stood_by() const { return has_stood_by_; }
+
   [[nodiscard]] bool is_gone() const { return gone_; }
 
   /// Why it ended, when it was not its process that ended; empty otherwise.
@@ -159,9 +165,11 @@ class Container {
   Container(os::EventLoop& loop, Host& host, Timing& timing, ContainerConfig config,
             ContainerObserver observer, ContainerTimeouts timeouts);
 
-  Result<> set_up();
-  Result<vmm::MachineConfig> machine_config();
+  Result<> set_up(std::unique_ptr<Standby> standby);
+  Result<vmm::MachineConfig> machine_config(std::optional<NetworkPlace> place);
   Result<> start_machine(vmm::MachineConfig config, Host::Origin origin);
+  Result<> take_over(StandbyMachine standby, vmm::MachineConfig config);
+  void drop_template();
   void boot_instead(std::string_view cause);
 
   void on_agent_ready();
@@ -210,6 +218,8 @@ class Container {
   std::uint64_t machine_memory_bytes_ = 0;
   pid_t pid_ = 0;
   bool is_restored_ = false;
+  bool has_stood_by_ = false;
+  bool is_guest_ready_ = false;  ///< for the plan
 
   ProcessMap processes_;
   std::map<std::string, Done<void>> starting_;  ///< who waits for a start, by exec id

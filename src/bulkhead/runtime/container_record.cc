@@ -103,6 +103,7 @@ Result<ContainerState> parse_state(std::string_view text) {
   BH_TRY(fields.read("error", state.error));
   BH_TRY(fields.read("oom_killed", state.oom_killed));
   BH_TRY(fields.read("warm", state.warm));
+  BH_TRY(fields.read("standby", state.standby));
   BH_TRY(fields.read("network", state.network));
   BH_TRY(fields.read("address", state.address));
   BH_TRY(fields.read("mac", state.mac));
@@ -166,6 +167,7 @@ std::string ContainerState::serialise() const {
   value.set("error", error);
   value.set("oom_killed", oom_killed);
   value.set("warm", warm);
+  value.set("standby", standby);
   value.set("network", network);
   value.set("address", address);
   value.set("mac", mac);

@@ -53,7 +53,8 @@ struct ContainerState {
   std::uint32_t exit_code = 0;
   std::string error;  ///< why it ended, when it was not its process that ended
   bool oom_killed = false;
-  bool warm = false;  ///< it was started from a template
+  bool warm = false;     ///< it was started from a template
+  bool standby = false;  ///< and its machine stood by for it
   std::string network;
   std::string address;
   std::string mac;

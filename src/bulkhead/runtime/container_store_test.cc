@@ -161,6 +161,7 @@ TEST_F(ContainerStoreTest, StateComesBack) {
   state.error = "why \"not\"";
   state.oom_killed = true;
   state.warm = true;
+  state.standby = true;
   state.network = "bulkhead";
   ASSERT_THAT(store_.save_state(record.id, state, Durability::Durable), IsOk());
   const auto read = store_.load_state(record.id);
@@ -172,6 +173,7 @@ TEST_F(ContainerStoreTest, StateComesBack) {
   EXPECT_EQ(read->error, state.error);
   EXPECT_TRUE(read->oom_killed);
   EXPECT_TRUE(read->warm);
+  EXPECT_TRUE(read->standby);
 }
 
 TEST_F(ContainerStoreTest, AContainerWithAShimIsNotRemoved) {

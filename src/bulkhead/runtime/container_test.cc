@@ -33,6 +33,7 @@
 #include "bulkhead/os/unique_fd.h"
 #include "bulkhead/runtime/process.h"
 #include "bulkhead/runtime/scripted_host.h"
+#include "bulkhead/runtime/standby.h"
 #include "bulkhead/runtime/timing.h"
 #include "bulkhead/ttrpc/service.h"
 #include "bulkhead/vmm/machine.h"
@@ -89,8 +90,21 @@ class ContainerTest : public ::testing::Test {
              },
          .on_out_of_memory = [this] { events_.emplace_back("oom"); },
          .on_gone = [this] { events_.emplace_back("gone"); }},
-        timeouts_));
+        timeouts_, std::move(standby_)));
     return {};
+  }
+
+  /// A machine waits for the container.
+  void stand_by() {
+    host_.has_template = true;
+    bool is_ready = false;
+    auto standby =
+        Standby::create(*loop_, host_, config_.id, config_.options,
+                        {.on_ready = [&] { is_ready = true; }, .on_lost = [](const Error&) {}});
+    ASSERT_THAT(standby, IsOk());
+    boot();
+    until([&] { return is_ready; });
+    standby_ = *std::move(standby);
   }
 
   void boot() {
@@ -149,6 +163,7 @@ class ContainerTest : public ::testing::Test {
   ContainerConfig config_;
   ContainerTimeouts timeouts_;
   std::unique_ptr<ScriptedGuest> guest_;
+  std::unique_ptr<Standby> standby_;
   std::unique_ptr<Container> container_;
   std::vector<std::string> events_;
   std::optional<Result<>> started_;
@@ -258,6 +273,88 @@ TEST_F(ContainerTest, KilledBeforeItsTemplateIsUpItStaysKilled) {
   until_gone();
   EXPECT_THAT(host_.origins, ElementsAre(Host::Origin::Template));
   EXPECT_EQ(status(), 137);
+}
+
+TEST_F(ContainerTest, GoesOnWithAMachineThatStoodBy) {
+  stand_by();
+  const auto standing = host_.script;
+  ASSERT_TRUE(guest_->rehearsed);
+  EXPECT_THAT(guest_->rehearsed->process().arguments(), ElementsAre("/rehearsal"));
+  EXPECT_NE(guest_->rehearsed->process().stdout_stream(), 0U);
+  ASSERT_THAT(create(), IsOk());
+  EXPECT_TRUE(container_->is_restored());
+  EXPECT_TRUE(container_->has_stood_by());
+  start();
+  until([this] { return started_.has_value() && guest_->waiting.contains(""); });
+  ASSERT_THAT(*started_, IsOk());
+  // The same machine and place, with the container's disks.
+  EXPECT_EQ(host_.script, standing);
+  ASSERT_EQ(standing->exchanged.size(), 2U);
+  EXPECT_EQ(standing->exchanged[0].serial, "base");
+  EXPECT_THAT(host_.attached, ElementsAre("c1"));
+  EXPECT_EQ(guest_->started->network().SerializeAsString(),
+            guest_->rehearsed->network().SerializeAsString());
+  EXPECT_NE(guest_->started->entropy(), guest_->rehearsed->entropy());
+  host_.script->exit(vmm::MachineExit::Cause::Killed, "killed");
+  until_gone();
+  EXPECT_EQ(status(), 137U);
+  EXPECT_THAT(host_.detached, ElementsAre("c1"));
+}
+
+TEST_F(ContainerTest, BootsWhenTheDisksOfWhatStoodByCannotBeExchanged) {
+  stand_by();
+  host_.script->exchange_error = fail(ErrorCode::Remote, "no such node");
+  ASSERT_THAT(create(), IsOk());
+  start();
+  until([this] { return host_.origins.size() == 2; });
+  EXPECT_EQ(host_.origins.back(), Host::Origin::Boot);
+  EXPECT_FALSE(container_->has_stood_by());
+  EXPECT_TRUE(host_.has_template);
+  boot();
+  until([this] { return started_.has_value(); });
+  EXPECT_THAT(*started_, IsOk());
+  EXPECT_THAT(host_.attached, ElementsAre("c1"));
+}
+
+TEST_F(ContainerTest, AMachineThatDoesNotSuitIsGivenBackBefore) {
+  stand_by();
+  const auto standing = host_.script;
+  config_.options.memory_bytes = 64U << 20U;
+  ASSERT_THAT(create(), IsOk());
+  EXPECT_NE(host_.script, standing);
+  EXPECT_FALSE(container_->has_stood_by());
+  EXPECT_THAT(host_.detached, ElementsAre("c1"));
+  EXPECT_THAT(host_.attached, ElementsAre("c1", "c1"));
+}
+
+TEST_F(ContainerTest, OneOfAnotherShapeLeavesItsPlaceInTheNetwork) {
+  stand_by();
+  const auto standing = host_.script;
+  host_.shape_differs = true;
+  ASSERT_THAT(create(), IsOk());
+  EXPECT_NE(host_.script, standing);
+  EXPECT_FALSE(container_->has_stood_by());
+  EXPECT_THAT(host_.detached, IsEmpty());
+  EXPECT_THAT(host_.attached, ElementsAre("c1"));
+}
+
+TEST_F(ContainerTest, WhatCannotStandByHoldsNothing) {
+  EXPECT_THAT(Standby::create(*loop_, host_, "c1", config_.options, {}),
+              IsError(ErrorCode::NotFound));
+  EXPECT_EQ(host_.templates_left, 1);
+  EXPECT_THAT(host_.detached, ElementsAre("c1"));
+  host_.has_template = true;
+  std::optional<ErrorCode> lost;
+  auto standby = Standby::create(
+      *loop_, host_, "c1", config_.options,
+      {.on_ready = [] { FAIL(); }, .on_lost = [&](const Error& error) { lost = error.code(); }});
+  ASSERT_THAT(standby, IsOk());
+  boot();
+  guest_->rehearsal_error = fail(ErrorCode::FailedPrecondition, "not prepared");
+  until([&] { return lost.has_value(); });
+  EXPECT_EQ(lost, ErrorCode::FailedPrecondition);
+  standby->reset();
+  EXPECT_THAT(host_.detached, ElementsAre("c1", "c1"));
 }
 
 TEST_F(ContainerTest, GivesTheMachineAPowerOfTwoAndLimitsTheContainer) {

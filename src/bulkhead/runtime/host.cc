@@ -53,6 +53,20 @@ class RealHost final : public Host {
     return vmm::qemu::create_machine(loop, std::move(platform), std::move(config));
   }
 
+  bool is_of_last_shape(vmm::MachineConfig& config) override {
+    const auto platform =
+        vmm::qemu::Platform::find({.run_directory = paths_.run, .libexec = paths_.libexec});
+    if (!platform || !shape_ || !config.shares.empty() || !config.kernel.empty()) {
+      return false;
+    }
+    config.kernel = paths_.kernel();
+    config.initramfs = paths_.initramfs();
+    const auto wanted = shape_of(*platform, config);
+    config.kernel.clear();
+    config.initramfs.clear();
+    return wanted && wanted->text == shape_->text;
+  }
+
   void drop_template() override {
     if (shape_) {
       templates_.drop(*shape_);

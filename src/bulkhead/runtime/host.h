@@ -39,6 +39,9 @@ class Host {
                                                              vmm::MachineConfig config,
                                                              Origin origin) = 0;
 
+  /// The last machine, which was restored, is what a machine made from `config` would be.
+  virtual bool is_of_last_shape(vmm::MachineConfig& config) = 0;
+
   /// The last machine was restored and does not run: its template is not used again.
   virtual void drop_template() = 0;
 

@@ -1,9 +1,6 @@
 #include "bulkhead/runtime/launch.h"
 
-#include <optional>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "bulkhead/base/result.h"
 #include "bulkhead/os/file.h"
@@ -16,19 +13,13 @@
 namespace bulkhead::runtime {
 
 Result<os::Process> launch_shim(const ContainerStore& store, const std::string& id,
-                                os::FileLock lock, const std::vector<std::string>& environment) {
+                                os::FileLock lock) {
   const os::UniqueFd listener = BH_TRY(os::listen_unix(store.socket_path(id)));
   const std::string program = BH_TRY(os::program_directory()) + "/" + kShimProgram;
-  std::optional<std::vector<std::string>> whole_environment;
-  if (!environment.empty()) {
-    whole_environment = os::own_environment();
-    whole_environment->insert(whole_environment->end(), environment.begin(), environment.end());
-  }
   return os::spawn({.arguments = {program, "-namespace", "bulkhead", "-id", id, "-bundle",
                                   store.bundle(id), "serve"},
                     .descriptors = {{.source = listener.get(), .target = kShimListener},
                                     {.source = lock.fd(), .target = kShimLock}},
-                    .environment = std::move(whole_environment),
                     .working_directory = store.bundle(id),
                     .new_session = true})
       .context("start the container's shim");

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "bulkhead/base/result.h"
 #include "bulkhead/os/file.h"
@@ -17,15 +16,11 @@ inline constexpr int kShimLock = 4;
 /// The name of the shim's program, in the directory of the running one.
 inline constexpr const char* kShimProgram = "containerd-shim-bulkhead-v2";
 
-/// When set, a file that the shim writes its phases to (Timing) before it ends.
-inline constexpr const char* kTimingVariable = "BULKHEAD_TIMING_FILE";
-
 /// Starts the shim of a stored container, in a session of its own, listening already on
 /// store.socket_path(): connect at once, without polling. `lock` (ContainerStore::try_lock) becomes
 /// the shim's. The shim waits for Create; it ends by itself when nobody is connected and nothing
-/// was started. `environment`: "K=V" beside the caller's own.
+/// was started.
 Result<os::Process> launch_shim(const ContainerStore& store, const std::string& id,
-                                os::FileLock lock,
-                                const std::vector<std::string>& environment = {});
+                                os::FileLock lock);
 
 }  // namespace bulkhead::runtime

@@ -1,10 +1,13 @@
 #include "bulkhead/runtime/plan.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,11 +16,14 @@
 #include <fmt/format.h>
 
 #include "bulkhead/agent/v1/agent.pb.h"
+#include "bulkhead/base/clock.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/memory_size.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/network/resolver.h"
 #include "bulkhead/oci/spec.h"
+#include "bulkhead/os/io.h"
+#include "bulkhead/os/unique_fd.h"
 #include "bulkhead/runtime/host_mounts.h"
 #include "bulkhead/runtime/options.h"
 
@@ -80,6 +86,14 @@ void plan_file_systems(const oci::Spec& spec, Request& plan) {
   copy_texts(plan.mutable_readonly_paths(), spec.linux_settings.readonly_paths);
 }
 
+Result<std::string> fresh_entropy() {
+  constexpr std::size_t kBytes = 256;
+  const os::UniqueFd source = BH_TRY(os::open_file("/dev/urandom", O_RDONLY));
+  std::string entropy(kBytes, '\0');
+  entropy.resize(BH_TRY(os::read_some(source.get(), std::as_writable_bytes(std::span(entropy)))));
+  return entropy;
+}
+
 void plan_root(agent::v1::RootFileSystem& to) {
   to.set_base_serial(std::string(kBaseSerial));
   to.set_scratch_serial(std::string(kScratchSerial));
@@ -93,7 +107,7 @@ void plan_rehearsal(const oci::Spec& spec, agent::v1::StartRequest& plan) {
     *plan.mutable_process() = plan_process(*spec.process);
   }
   plan.mutable_process()->clear_arguments();
-  plan.mutable_process()->add_arguments("/rehearsal");
+  plan.mutable_process()->add_arguments(std::string(kRehearsalProgram));
 }
 
 template <class T>
@@ -257,6 +271,15 @@ Result<agent::v1::StartRequest> plan_container(const std::string& id, const oci:
     plan.mutable_process()->set_terminal_rows(options.terminal_rows);
   }
   return plan;
+}
+
+Result<> complete_plan(const std::string& device_mac_address, agent::v1::StartRequest& plan) {
+  for (agent::v1::Interface& interface : *plan.mutable_network()->mutable_interfaces()) {
+    interface.set_device_mac_address(device_mac_address);
+  }
+  plan.set_entropy(BH_TRY(fresh_entropy()));
+  plan.mutable_clock()->set_unix_nanoseconds(wall_now().time_since_epoch().count());
+  return {};
 }
 
 Result<agent::v1::Resources> plan_update(const oci::Resources& resources,

@@ -19,6 +19,9 @@ namespace bulkhead::runtime {
 inline constexpr std::string_view kBaseSerial = "base";
 inline constexpr std::string_view kScratchSerial = "scratch";
 
+/// What a rehearsal executes: the guest's own.
+inline constexpr std::string_view kRehearsalProgram = "/rehearsal";
+
 /// The container's own network interface; nothing of it for network "none".
 struct GuestNetwork {
   std::string mac_address;
@@ -53,6 +56,10 @@ Result<agent::v1::StartRequest> plan_container(const std::string& id, const oci:
                                                const ContainerOptions& options,
                                                const std::optional<GuestNetwork>& network,
                                                const network::ResolverConfig& resolver);
+
+/// What is known when it is sent: clock, entropy, by which address the guest finds its interface.
+/// Errors: as reading /dev/urandom.
+Result<> complete_plan(const std::string& device_mac_address, agent::v1::StartRequest& plan);
 
 /// New limits for a container that runs: of members that are absent, or 0, nothing; of negative
 /// ones that there is none. Memory and its negative are bounded by the machine, which has no swap.

@@ -32,6 +32,8 @@ struct MachineScript {
   bool is_gone = false;
   bool obeys_quit = true;
   vmm::MachineConfig config;
+  std::vector<vmm::DiskDevice> exchanged;
+  std::optional<Error> exchange_error;
   vmm::Machine::ExitCallback on_exit;
   std::string console;
 
@@ -62,6 +64,13 @@ class ScriptedMachine final : public vmm::Machine {
     return {};
   }
 
+  void on_exit(ExitCallback callback) override { script_->on_exit = std::move(callback); }
+
+  void exchange_disks(std::vector<vmm::DiskDevice> disks, Callback callback) override {
+    script_->exchanged = std::move(disks);
+    callback(script_->exchange_error ? Result<>(*script_->exchange_error) : Result<>());
+  }
+
   os::UniqueFd take_agent_channel() override { return std::move(channel_); }
 
   [[nodiscard]] std::string console_tail() const override { return script_->console; }
@@ -79,6 +88,9 @@ class ScriptedMachine final : public vmm::Machine {
   }
 
   [[nodiscard]] std::string mac_address() const override {
+    if (!script_->config.network) {
+      return {};
+    }
     return is_restored() ? "02:00:00:00:00:01" : script_->config.network->mac_address;
   }
 
@@ -117,6 +129,7 @@ class ScriptedHost final : public Host {
   std::optional<Error> machine_error;
   std::optional<Error> network_error;
   bool has_template = false;
+  bool shape_differs = false;   ///< of whatever comes after the last machine
   std::vector<Origin> origins;  ///< of the machines so far
   int templates_left = 0;
   std::vector<std::string> attached;
@@ -136,6 +149,10 @@ class ScriptedHost final : public Host {
     }
     script->config = std::move(config);
     return std::make_unique<ScriptedMachine>(loop, script);
+  }
+
+  bool is_of_last_shape(vmm::MachineConfig& config) override {
+    return !shape_differs && config.shares.empty() && !config.takes_data_disks;
   }
 
   void drop_template() override { has_template = false; }

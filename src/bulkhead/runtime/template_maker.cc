@@ -1,18 +1,13 @@
 #include "bulkhead/runtime/template_maker.h"
 
-#include <fcntl.h>
-
 #include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
-
-#include <fmt/format.h>
 
 #include "bulkhead/agent/v1/agent.pb.h"
 #include "bulkhead/agent_client/agent.h"
@@ -21,11 +16,10 @@
 #include "bulkhead/config/paths.h"
 #include "bulkhead/oci/spec.h"
 #include "bulkhead/os/event_loop.h"
-#include "bulkhead/os/file_space.h"
-#include "bulkhead/os/io.h"
 #include "bulkhead/os/process.h"
 #include "bulkhead/os/tap.h"
 #include "bulkhead/os/unique_fd.h"
+#include "bulkhead/runtime/placeholder_disk.h"
 #include "bulkhead/runtime/plan.h"
 #include "bulkhead/runtime/templates.h"
 #include "bulkhead/vmm/accelerator.h"
@@ -38,17 +32,6 @@ namespace {
 constexpr const char* kProgram = "bulkhead-warm";
 constexpr std::chrono::seconds kPatience{60};
 
-/// An empty disk of that size, which takes no memory as long as nobody writes to it.
-Result<vmm::DiskDevice> empty_disk(std::string_view serial, std::uint64_t size,
-                                   vmm::Access access) {
-  os::UniqueFd file = BH_TRY(os::make_memfd(std::string(serial)));
-  BH_TRY(os::set_file_size(file.get(), size));
-  if (access == vmm::Access::ReadOnly) {
-    file = BH_TRY(os::open_file(fmt::format("/proc/self/fd/{}", file.get()), O_RDONLY));
-  }
-  return vmm::DiskDevice{.serial = std::string(serial), .file = std::move(file), .access = access};
-}
-
 Result<vmm::MachineConfig> machine_config(const config::Paths& paths,
                                           const TemplateRequest& request) {
   vmm::MachineConfig machine{.name = "template",
@@ -57,10 +40,10 @@ Result<vmm::MachineConfig> machine_config(const config::Paths& paths,
                              .kernel = paths.kernel(),
                              .initramfs = paths.initramfs(),
                              .takes_data_disks = request.takes_data_disks};
-  machine.disks.push_back(
-      BH_TRY(empty_disk(kBaseSerial, request.base_bytes, vmm::Access::ReadOnly)));
-  machine.disks.push_back(
-      BH_TRY(empty_disk(kScratchSerial, request.scratch_bytes, vmm::Access::ReadWrite)));
+  machine.disks.push_back(BH_TRY(make_placeholder_disk(
+      kBaseSerial, request.base_bytes, vmm::Access::ReadOnly, PlaceholderContent::Nothing)));
+  machine.disks.push_back(BH_TRY(make_placeholder_disk(
+      kScratchSerial, request.scratch_bytes, vmm::Access::ReadWrite, PlaceholderContent::Nothing)));
   if (request.has_network) {
     os::UniqueFd tap = BH_TRY(os::create_tap("template"));
     machine.network = vmm::NetworkDevice{.tap = std::move(tap),

@@ -42,8 +42,11 @@ Result<Action> parse_action(std::string_view text) {
   if (text == "serve") {
     return Action::Serve;
   }
-  return fail(ErrorCode::Invalid, "{}: not an action of this program: start, delete, serve",
-              quote(text));
+  if (text == "stand-by") {
+    return Action::StandBy;
+  }
+  return fail(ErrorCode::Invalid,
+              "{}: not an action of this program: start, delete, serve, stand-by", quote(text));
 }
 
 }  // namespace
@@ -78,7 +81,7 @@ Result<Arguments> parse_arguments(std::span<const std::string_view> arguments) {
   }
   if (at + 1 != arguments.size()) {
     return fail(ErrorCode::Invalid,
-                "one action is expected after the options: start, delete, serve");
+                "one action is expected after the options: start, delete, serve, stand-by");
   }
   parsed.action = BH_TRY(parse_action(arguments[at]));
   BH_TRY(validate_name("id", parsed.id));

@@ -14,6 +14,7 @@ enum class Action : std::uint8_t {
   Start,    ///< containerd: make the daemon, print its address
   Delete,   ///< containerd: clean up after a daemon that is gone
   Serve,    ///< be the daemon; descriptor 3 is the listening socket
+  StandBy,  ///< the same, with a machine that is made before the container is known
   Version,  ///< -v
 };
 

@@ -37,6 +37,7 @@ TEST(Arguments, AsGoReadsThem) {
   EXPECT_EQ(good->action, Action::Delete);
   EXPECT_EQ(good->bundle, "/b");
   EXPECT_FALSE(good->debug);
+  EXPECT_EQ(parse({"--namespace=n", "-id=a", "stand-by"})->action, Action::StandBy);
   EXPECT_EQ(parse({"-v"})->action, Action::Version);
   EXPECT_EQ(parse({"-version"})->action, Action::Version);
 }

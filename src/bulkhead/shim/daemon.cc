@@ -4,20 +4,28 @@
 #include <csignal>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "bulkhead/base/log.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/config/paths.h"
+#include "bulkhead/config/settings.h"
 #include "bulkhead/os/event_loop.h"
 #include "bulkhead/os/own_process.h"
+#include "bulkhead/os/process.h"
 #include "bulkhead/os/unique_fd.h"
+#include "bulkhead/runtime/container_store.h"
 #include "bulkhead/runtime/host.h"
 #include "bulkhead/runtime/launch.h"
+#include "bulkhead/runtime/options.h"
+#include "bulkhead/runtime/standby_pool.h"
 #include "bulkhead/runtime/timing.h"
 #include "bulkhead/shim/arguments.h"
 #include "bulkhead/shim/events.h"
 #include "bulkhead/shim/shim_log.h"
+#include "bulkhead/shim/standing_by.h"
 #include "bulkhead/shim/task_service.h"
 #include "bulkhead/ttrpc/server.h"
 
@@ -40,6 +48,40 @@ void flush_answers(os::EventLoop& loop, const ttrpc::Server& server) {
     }
   }
 }
+
+/// Sees to the machine of the container after this one.
+class StandbyMaker {
+ public:
+  StandbyMaker(os::EventLoop& loop, const runtime::StandbyPool& pool) : loop_(loop), pool_(pool) {}
+
+  void leave_standby(const runtime::ContainerOptions& options) {
+    const auto settings = config::Settings::load();
+    if (!settings) {
+      log::warning("standby: {}", settings.error().message());
+      return;
+    }
+    if (settings->standby_machines == 0 && !pool_.is_in_use()) {
+      return;
+    }
+    auto started = pool_.refill(options, settings->standby_machines);
+    if (!started) {
+      log::warning("standby: {}", started.error().message());
+      return;
+    }
+    shims_ = *std::move(started);
+    for (os::Process& shim : shims_) {
+      // If it outlives this process, somebody else reaps it.
+      if (const auto reaped = loop_.on_exit(shim, [](const os::ExitStatus&) {}); !reaped) {
+        log::warning("standby: {}", reaped.error().message());
+      }
+    }
+  }
+
+ private:
+  os::EventLoop& loop_;
+  const runtime::StandbyPool& pool_;
+  std::vector<os::Process> shims_;
+};
 
 }  // namespace
 
@@ -64,16 +106,34 @@ Result<> serve(const Arguments& arguments) {
               .address = address,
               .file = address.empty() ? paths.container_run(arguments.id) + "/events.log" : ""});
   ttrpc::Server server(*loop);
-  TaskService service(*loop, *host, timing, events,
-                      {.id = arguments.id, .bundle = arguments.bundle, .paths = paths},
-                      [&loop = *loop] { loop.stop(); });
+  const runtime::StandbyPool pool(paths);
+  std::unique_ptr<StandingBy> standing;
+  StandbyMaker next(*loop, pool);
+  TaskService service(
+      *loop, *host, timing, events,
+      {.id = arguments.id,
+       .bundle = arguments.bundle,
+       .paths = paths,
+       .timeouts = {},
+       .take_standby = [&] { return standing != nullptr ? standing->take() : nullptr; },
+       .leave_standby =
+           [&](const runtime::ContainerOptions& options) { next.leave_standby(options); }},
+      [&loop = *loop] { loop.stop(); });
   server.add_service(service);
   server.add_service(service, kTaskV3);
   server.on_idle([&service] { service.on_idle(); });
   BH_TRY(server.listen(std::move(listener)));
   BH_TRY(loop->on_signals({SIGTERM, SIGINT}, [&service](int) { service.terminate(); }));
+  if (arguments.action == Action::StandBy) {
+    standing = std::make_unique<StandingBy>(*loop, *host, pool, arguments.id, [&] {
+      if (!service.is_managed()) {
+        loop->stop();
+      }
+    });
+    BH_TRY(standing->begin());
+  }
   const auto first = loop->after(kFirstConnection, [&] {
-    if (lock && server.connections() == 0 && !service.is_managed()) {
+    if (lock && standing == nullptr && server.connections() == 0 && !service.is_managed()) {
       loop->stop();
     }
   });
@@ -82,14 +142,18 @@ Result<> serve(const Arguments& arguments) {
 
   flush_answers(*loop, server);
   service.finish();
+  if (standing != nullptr && !service.is_managed()) {
+    std::ignore = runtime::ContainerStore::existing(paths).remove_run_directory(arguments.id);
+  }
   timing.mark("shim ends");
-  if (const auto file = os::environment_variable(runtime::kTimingVariable)) {
-    if (const auto written = timing.write(*file); !written) {
+  if (!service.timing_path().empty()) {
+    if (const auto written = timing.write(service.timing_path()); !written) {
       log::warning("{}", written.error().message());
     }
   }
   // Who waits for the end of the connection finds everything given back.
   server.close();
+  service.leave_standby();
   return {};
 }
 

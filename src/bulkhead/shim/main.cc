@@ -50,6 +50,7 @@ Result<> run(Arguments arguments) {
     case Action::Delete:
       return print(BH_TRY(clean_up(arguments)));
     case Action::Serve:
+    case Action::StandBy:
       return serve(arguments);
     case Action::Version:
       break;

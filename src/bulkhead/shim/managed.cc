@@ -55,6 +55,7 @@ void ManagedState::create_failed(const std::string& cause) {
 void ManagedState::running(const runtime::Container& container) {
   state_.vm_pid = container.pid();
   state_.warm = container.is_restored();
+  state_.standby = container.has_stood_by();
   state_.status = runtime::ContainerStatus::Running;
   state_.started_at = wall_now();
   save(Durability::UntilReboot);

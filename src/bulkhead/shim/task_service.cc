@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -28,6 +29,7 @@
 #include "bulkhead/runtime/host.h"
 #include "bulkhead/runtime/options.h"
 #include "bulkhead/runtime/process.h"
+#include "bulkhead/runtime/standby_pool.h"
 #include "bulkhead/runtime/timing.h"
 #include "bulkhead/shim/events.h"
 #include "bulkhead/shim/managed.h"
@@ -52,6 +54,8 @@ constexpr std::size_t kLargestSpec = 16U << 20U;
 
 /// How long a shim that is done stays for a caller that has not asked yet how it went.
 constexpr std::chrono::milliseconds kLinger{1000};
+/// How long a container that runs has the processors before the next one's machine is seen to.
+constexpr std::chrono::seconds kStandbyPause{1};
 /// How long a container has between SIGTERM and SIGKILL when its shim is asked to end.
 constexpr std::chrono::seconds kStopPatience{10};
 
@@ -69,7 +73,8 @@ std::string_view bare_type(std::string_view type_url) {
 }
 
 /// Callers other than Bulkhead's own say nothing of the kind: they bring their own network.
-Result<runtime::ContainerOptions> read_options(const task_api::CreateTaskRequest& request) {
+Result<runtime::ContainerOptions> read_options(const task_api::CreateTaskRequest& request,
+                                               std::string& timing_path) {
   if (bare_type(request.options().type_url()) != kOptionsType) {
     runtime::ContainerOptions options;
     options.network = "none";
@@ -80,6 +85,7 @@ Result<runtime::ContainerOptions> read_options(const task_api::CreateTaskRequest
   if (!proto.ParseFromString(request.options().value())) {
     return fail(ErrorCode::Invalid, "create: options cannot be read");
   }
+  timing_path = proto.timing_path();
   return runtime::ContainerOptions::from_proto(proto);
 }
 
@@ -195,7 +201,7 @@ Result<std::uint32_t> TaskService::create_container(const task_api::CreateTaskRe
   runtime::ContainerConfig config;
   config.id = request.id();
   config.bundle = request.bundle().empty() ? config_.bundle : request.bundle();
-  config.options = BH_TRY(read_options(request));
+  config.options = BH_TRY(read_options(request, timing_path_));
   if (config.options.managed) {
     managed_ = std::make_unique<ManagedState>(BH_TRY(runtime::ContainerStore::open(config_.paths)),
                                               config.id, config.options.remove_on_exit);
@@ -206,8 +212,12 @@ Result<std::uint32_t> TaskService::create_container(const task_api::CreateTaskRe
         oci::Spec::parse(BH_TRY(os::read_file(config.bundle + "/config.json", kLargestSpec))));
     config.stdio = {.in = request.stdin(), .out = request.stdout(), .err = request.stderr()};
     config.terminal = request.terminal();
-    container_ = BH_TRY(runtime::Container::create(loop_, host_, timing_, std::move(config),
-                                                   observer(), config_.timeouts));
+    if (config.options.managed && runtime::can_take_standby(config.options, config.spec)) {
+      standby_wanted_ = config.options;
+    }
+    container_ = BH_TRY(runtime::Container::create(
+        loop_, host_, timing_, std::move(config), observer(), config_.timeouts,
+        config_.take_standby ? config_.take_standby() : nullptr));
     return {};
   };
   if (auto made = make(); !made) {
@@ -276,6 +286,7 @@ void TaskService::on_started(const runtime::Process& process) {
   if (managed_ != nullptr) {
     managed_->running(*container_);
   }
+  standby_timer_ = loop_.after(kStandbyPause, [this] { leave_standby(); });
   event_types::TaskStart event;
   event.set_container_id(config_.id);
   event.set_pid(pid);
@@ -366,6 +377,14 @@ void TaskService::terminate() {
       container_->kill("", SIGKILL, runtime::Container::KillScope::Process, [](const Result<>&) {});
     }
   });
+}
+
+void TaskService::leave_standby() {
+  loop_.cancel(std::exchange(standby_timer_, 0));
+  const auto wanted = std::exchange(standby_wanted_, std::nullopt);
+  if (wanted && config_.leave_standby) {
+    config_.leave_standby(*wanted);
+  }
 }
 
 void TaskService::finish() {

@@ -16,6 +16,7 @@
 //           and processor sets mean nothing in a machine of its own.
 // Delete    of the first process is answered when machine, address and files are given back.
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,6 +27,8 @@
 #include "bulkhead/os/event_loop.h"
 #include "bulkhead/runtime/container.h"
 #include "bulkhead/runtime/host.h"
+#include "bulkhead/runtime/options.h"
+#include "bulkhead/runtime/standby.h"
 #include "bulkhead/runtime/timing.h"
 #include "bulkhead/shim/events.h"
 #include "bulkhead/shim/managed.h"
@@ -39,6 +42,11 @@ struct TaskServiceConfig {
   std::string bundle;
   config::Paths paths;
   runtime::ContainerTimeouts timeouts;
+  /// The machine that stands by for the container, if there is one. Called once, when it is
+  /// created.
+  std::move_only_function<std::unique_ptr<runtime::Standby>()> take_standby;
+  /// Such a container could have had one: now is the time to see to the next one's. May be empty.
+  std::move_only_function<void(const runtime::ContainerOptions&)> leave_standby;
 };
 
 class TaskService final : public containerd::task::v2::TaskService {
@@ -87,6 +95,12 @@ class TaskService final : public containerd::task::v2::TaskService {
   /// The container exists or once did.
   [[nodiscard]] bool is_managed() const { return managed_ != nullptr; }
 
+  /// Where the caller wants phases written to; empty: nowhere.
+  [[nodiscard]] const std::string& timing_path() const { return timing_path_; }
+
+  /// Calls TaskServiceConfig::leave_standby, unless that was done: its container has ended.
+  void leave_standby();
+
   /// Removes what is left of a managed container's files. Last.
   void finish();
 
@@ -111,6 +125,9 @@ class TaskService final : public containerd::task::v2::TaskService {
   EventPublisher& events_;
   TaskServiceConfig config_;
   std::move_only_function<void()> on_end_;
+  std::string timing_path_;
+  std::optional<runtime::ContainerOptions> standby_wanted_;
+  os::EventLoop::TimerId standby_timer_ = 0;
   std::unique_ptr<ManagedState> managed_;
   std::unique_ptr<runtime::Container> container_;
   bool create_failed_ = false;

@@ -143,6 +143,9 @@ class Machine {
   /// Errors: as jail::launch; nothing is left then, and `on_exit` is never called.
   virtual Result<> start(ExitCallback on_exit) = 0;
 
+  /// Somebody else is told of the end. After start().
+  virtual void on_exit(ExitCallback callback) = 0;
+
   /// It goes on from a saved one.
   [[nodiscard]] virtual bool is_restored() const = 0;
 
@@ -167,6 +170,12 @@ class Machine {
   /// nothing to do with the machine but end it.
   /// Errors: FailedPrecondition for a machine that is not to be saved; what the machine says.
   virtual void save(Callback callback) = 0;
+
+  /// Gives the running machine other files for its disks: as many as MachineConfig::disks were, in
+  /// their order, of the same access and size. The guest must not be using any of them. At most
+  /// once. After an error the machine is of no use.
+  /// Errors: Invalid for other disks; what the machine says.
+  virtual void exchange_disks(std::vector<DiskDevice> disks, Callback callback) = 0;
 
   virtual void query_accelerator(
       std::move_only_function<void(Result<AcceleratorStatus>)> callback) = 0;

@@ -17,10 +17,12 @@
 #include "bulkhead/base/name.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/text.h"
+#include "bulkhead/json/write.h"
 #include "bulkhead/os/file_info.h"
 #include "bulkhead/os/unique_fd.h"
 #include "bulkhead/vmm/accelerator.h"
 #include "bulkhead/vmm/machine.h"
+#include "bulkhead/vmm/qemu/block_nodes.h"
 #include "bulkhead/vmm/qemu/installation.h"
 
 namespace bulkhead::vmm::qemu {
@@ -85,21 +87,11 @@ void add_serial_devices(std::vector<std::string>& arguments) {
 /// The file at `descriptor` becomes the block node "disk<index>".
 void add_block_node(std::vector<std::string>& arguments, std::size_t index, int descriptor,
                     Access access) {
-  const bool is_read_only = access == Access::ReadOnly;
-  const char* read_only = is_read_only ? "on" : "off";
-  // The format is named, never detected: a guest that writes a header of another format into its
-  // disk gains nothing. The file is a descriptor; the owner of the store sees to it that nobody
-  // else writes it, so no locks.
   arguments.insert(
       arguments.end(),
-      {"-add-fd", fmt::format("fd={},set={}", descriptor, index + 1), "-blockdev",
-       fmt::format("driver=file,node-name=file{0},filename=/dev/fdset/{1},read-only={2},"
-                   "auto-read-only=off,locking=off,aio=threads,discard={3}",
-                   index, index + 1, read_only, is_read_only ? "ignore" : "unmap"),
-       "-blockdev",
-       fmt::format("driver=raw,node-name=disk{0},file=file{0},read-only={1},auto-read-only=off,"
-                   "discard={2}",
-                   index, read_only, is_read_only ? "ignore" : "unmap")});
+      {"-add-fd", fmt::format("fd={},set={}", descriptor, file_set(index, DiskFile::First)),
+       "-blockdev", json::write(file_node(index, DiskFile::First, access)), "-blockdev",
+       json::write(disk_node(index, DiskFile::First, access))});
 }
 
 /// A full host disk is the guest's error, not a machine that stands still.

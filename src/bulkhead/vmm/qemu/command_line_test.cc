@@ -88,11 +88,15 @@ TEST(CommandLine, NamesEveryDiskFormatAndOpensDisksByDescriptorOnly) {
   const auto disks = values_of(arguments, "-blockdev");
   ASSERT_EQ(disks.size(), 4U);
   EXPECT_THAT(disks[0],
-              HasSubstr("driver=file,node-name=file0,filename=/dev/fdset/1,read-only=on"));
-  EXPECT_THAT(disks[1], HasSubstr("driver=raw,node-name=disk0,file=file0,read-only=on"));
-  EXPECT_THAT(disks[2], HasSubstr("filename=/dev/fdset/2,read-only=off"));
-  EXPECT_THAT(disks[3], HasSubstr("driver=raw,node-name=disk1,file=file1,read-only=off"));
-  EXPECT_THAT(disks, Each(HasSubstr("auto-read-only=off")));
+              AllOf(HasSubstr(R"("driver":"file")"), HasSubstr(R"("node-name":"file0")"),
+                    HasSubstr(R"("filename":"/dev/fdset/1")"), HasSubstr(R"("read-only":true)")));
+  EXPECT_THAT(disks[1], AllOf(HasSubstr(R"("node-name":"disk0")"), HasSubstr(R"("file":"file0")"),
+                              HasSubstr(R"("read-only":true)")));
+  EXPECT_THAT(disks[2],
+              AllOf(HasSubstr(R"("filename":"/dev/fdset/2")"), HasSubstr(R"("read-only":false)")));
+  EXPECT_THAT(disks[3], AllOf(HasSubstr(R"("node-name":"disk1")"), HasSubstr(R"("file":"file1")"),
+                              HasSubstr(R"("read-only":false)")));
+  EXPECT_THAT(disks, Each(HasSubstr(R"("auto-read-only":false)")));
   EXPECT_THAT(values_of(arguments, "-add-fd"), testing::ElementsAre("fd=7,set=1", "fd=8,set=2"));
   EXPECT_THAT(arguments, Not(Contains("-drive")));
   EXPECT_THAT(arguments, Not(Contains("-hda")));
@@ -128,7 +132,9 @@ TEST(CommandLine, DataDisksAreBehindAControllerOfTheShape) {
   auto with = command_line(plan);
   EXPECT_THAT(with, Contains("scsi-hd,bus=scsi.0,channel=0,scsi-id=1,lun=0,drive=disk4,"
                              "serial=data1,werror=report,rerror=report"));
-  EXPECT_THAT(with, Contains(HasSubstr("node-name=file4,filename=/dev/fdset/5,read-only=on")));
+  EXPECT_THAT(with, Contains(AllOf(HasSubstr(R"("node-name":"file4")"),
+                                   HasSubstr(R"("filename":"/dev/fdset/5")"),
+                                   HasSubstr(R"("read-only":true)"))));
   EXPECT_THAT(with, Contains("fd=13,set=5"));
   // They come behind everything that is saved.
   with.resize(without.size());

@@ -225,6 +225,8 @@ class QemuMachine final : public Machine {
 
   Result<> start(ExitCallback on_exit) override;
 
+  void on_exit(ExitCallback callback) override { on_exit_ = std::move(callback); }
+
   [[nodiscard]] bool is_restored() const override { return is_restored_; }
 
   [[nodiscard]] std::string mac_address() const override {
@@ -242,6 +244,7 @@ class QemuMachine final : public Machine {
   void pause(Callback callback) override;
   void resume(Callback callback) override;
   void save(Callback callback) override;
+  void exchange_disks(std::vector<DiskDevice> disks, Callback callback) override;
   void query_accelerator(
       std::move_only_function<void(Result<AcceleratorStatus>)> callback) override;
   void quit(std::chrono::milliseconds grace) override;
@@ -262,6 +265,7 @@ class QemuMachine final : public Machine {
     return fail(ErrorCode::FailedPrecondition, "machine {}: not running", config_.name);
   }
 
+  void exchange_next(std::size_t index, Callback callback);
   void on_event(const QmpEvent& event);
   void on_migration(const json::Value& event);
   void answer_save(Result<> result);
@@ -272,6 +276,8 @@ class QemuMachine final : public Machine {
   MachineConfig config_;
   bool is_restored_;
   std::string mac_address_;  ///< that was asked for
+  std::vector<MachinePlan::Disk> disks_;
+  std::vector<DiskDevice> exchanged_;  ///< what they are exchanged for
   std::optional<jail::UidRange> ids_;
   std::optional<os::Process> process_;
   std::unique_ptr<QmpClient> qmp_;
@@ -397,6 +403,7 @@ Result<> QemuMachine::start(ExitCallback on_exit) {
   const jail::JailSpec spec = BH_TRY(jail_spec(planned, wiring));
   process_ = BH_TRY(jail::launch(platform_.environment.libexec + "/bulkhead-jail", spec));
   timing_.executed = std::chrono::steady_clock::now();
+  disks_ = planned.disks;
   // The machine has them now; what is not open here cannot leak from here.
   config_.disks.clear();
   config_.data_disks.clear();
@@ -490,6 +497,42 @@ void QemuMachine::query_accelerator(
   } else {
     reply(not_running());
   }
+}
+
+void QemuMachine::exchange_disks(std::vector<DiskDevice> disks, Callback callback) {
+  auto reply = posted<void>(std::move(callback));
+  if (!qmp_ || !exchanged_.empty()) {
+    reply(not_running());
+    return;
+  }
+  const bool are_alike = std::ranges::equal(
+      disks, disks_, [](const DiskDevice& disk, const MachinePlan::Disk& planned) {
+        return disk.serial == planned.serial && disk.access == planned.access;
+      });
+  if (!are_alike) {
+    reply(fail(ErrorCode::Invalid, "machine {}: these are not its disks", config_.name));
+    return;
+  }
+  exchanged_ = std::move(disks);
+  exchange_next(0, std::move(reply));
+}
+
+/// One after the other: QEMU keeps one descriptor that was sent and not yet asked for.
+void QemuMachine::exchange_next(std::size_t index, Callback callback) {
+  if (index == exchanged_.size()) {
+    callback({});
+    return;
+  }
+  const DiskDevice& disk = exchanged_[index];
+  qmp_->exchange_disk(index, disk.file.get(), disk.access,
+                      [this, index, callback = std::move(callback)](Result<> exchanged) mutable {
+                        exchanged_[index].file.reset();
+                        if (!exchanged) {
+                          callback(std::move(exchanged).context(disks_[index].serial));
+                          return;
+                        }
+                        exchange_next(index + 1, std::move(callback));
+                      });
 }
 
 void QemuMachine::quit(std::chrono::milliseconds grace) {

@@ -26,6 +26,7 @@
 #include "bulkhead/os/stream_socket.h"
 #include "bulkhead/os/unique_fd.h"
 #include "bulkhead/vmm/machine.h"
+#include "bulkhead/vmm/qemu/block_nodes.h"
 #include "bulkhead/vmm/qemu/qmp_protocol.h"
 
 namespace bulkhead::vmm::qemu {
@@ -83,14 +84,43 @@ void QmpClient::cont(Reply<> reply) { execute("cont", without_value(std::move(re
 
 void QmpClient::quit(Reply<> reply) { execute("quit", without_value(std::move(reply))); }
 
+Result<> QmpClient::send_file(int file) {
+  flush();
+  return os::send_with_fds(socket_.get(), as_bytes("\n"), {file});  // between two commands
+}
+
+void QmpClient::refuse(Reply<> reply, Error error) {
+  loop_->post(
+      [reply = std::move(reply), error = std::move(error)]() mutable { reply(std::move(error)); });
+}
+
+void QmpClient::exchange_disk(std::size_t index, int file, Access access, Reply<> reply) {
+  if (auto sent = send_file(file); !sent) {
+    refuse(std::move(reply), std::move(sent.error()));
+    return;
+  }
+  const auto ignore = [](const Result<json::Value>&) {};  // what follows from it fails, too
+  json::Value add;
+  add.set("fdset-id", file_set(index, DiskFile::Exchanged));
+  execute("add-fd", ignore, std::move(add));
+  execute("blockdev-add", ignore, file_node(index, DiskFile::Exchanged, access));
+  json::Array nodes;
+  nodes.push_back(disk_node(index, DiskFile::Exchanged, access));
+  json::Value reopen;
+  reopen.set("options", std::move(nodes));
+  execute("blockdev-reopen", without_value(std::move(reply)), std::move(reopen));
+  json::Value old_node;
+  old_node.set("node-name", file_node_name(index, DiskFile::First));
+  execute("blockdev-del", ignore, std::move(old_node));
+  json::Value old_file;
+  old_file.set("fdset-id", file_set(index, DiskFile::First));
+  execute("remove-fd", ignore, std::move(old_file));
+}
+
 void QmpClient::save(int file, Reply<> reply) {
   constexpr const char* kName = "state";
-  flush();
-  // Between two commands: the descriptor waits in QEMU until getfd asks for it.
-  if (auto sent = os::send_with_fds(socket_.get(), as_bytes("\n"), {file}); !sent) {
-    loop_->post([reply = std::move(reply), error = std::move(sent.error())]() mutable {
-      reply(std::move(error));
-    });
+  if (auto sent = send_file(file); !sent) {
+    refuse(std::move(reply), std::move(sent.error()));
     return;
   }
   json::Value arguments;

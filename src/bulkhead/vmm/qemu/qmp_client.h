@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -50,6 +51,9 @@ class QmpClient {
   /// Begins to read it from a descriptor that the machine has; it runs when that is done.
   void restore(int descriptor, Reply<> reply);
   void query_kvm(Reply<AcceleratorStatus> reply);
+  /// Block node "disk<index>" reads and writes `file`, which QEMU is given a copy of, instead of
+  /// what it had. Only after the reply the next one. The session must be ready.
+  void exchange_disk(std::size_t index, int file, Access access, Reply<> reply);
 
   /// Reads what is there now without waiting; for the last words of a process that has ended.
   void drain();
@@ -59,6 +63,9 @@ class QmpClient {
 
   QmpClient(os::EventLoop& loop, os::UniqueFd socket, Callbacks callbacks);
 
+  void refuse(Reply<> reply, Error error);
+  /// A copy of `file` waits in QEMU until the next command asks for it.
+  Result<> send_file(int file);
   /// Shared memory stays where it is; then the command that moves the rest.
   void migrate(std::string_view command, std::string_view descriptor, Reply<> reply);
   void execute(std::string_view command, QmpProtocol::ReplyCallback reply,

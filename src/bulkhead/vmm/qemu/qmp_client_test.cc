@@ -138,6 +138,37 @@ TEST_F(QmpClientTest, SavesIntoAFileThatQemuIsGiven) {
   EXPECT_THAT(*saved, IsOk());
 }
 
+TEST_F(QmpClientTest, ExchangesTheFileOfADisk) {
+  negotiate();
+  const auto file = os::make_memfd("disk");
+  ASSERT_THAT(file, IsOk());
+  std::optional<Result<>> exchanged;
+  client_->exchange_disk(1, file->get(), Access::ReadWrite,
+                         [&](Result<> result) { exchanged = std::move(result); });
+  std::array<std::byte, 4096> buffer{};
+  std::string text;
+  std::vector<os::UniqueFd> fds;
+  while (std::ranges::count(text, '\n') < 6) {
+    auto received = os::receive_with_fds(peer_.get(), buffer);
+    ASSERT_THAT(received, IsOk());
+    text += as_text(std::span(buffer).first(received->size));
+    std::ranges::move(received->fds, std::back_inserter(fds));
+  }
+  EXPECT_EQ(fds.size(), 1);
+  EXPECT_THAT(text, testing::StartsWith("\n{\"execute\":\"add-fd\""));
+  EXPECT_THAT(text, testing::HasSubstr("\"filename\":\"/dev/fdset/31\""));
+  EXPECT_THAT(text, testing::HasSubstr("\"node-name\":\"disk1\""));
+  EXPECT_THAT(text, testing::HasSubstr("\"file\":\"exchanged1\""));
+  EXPECT_THAT(text, testing::HasSubstr("{\"node-name\":\"file1\"}"));
+  EXPECT_THAT(text, testing::HasSubstr("\"remove-fd\",\"arguments\":{\"fdset-id\":2}"));
+  // What counts is the command that puts it in its place.
+  say("{\"return\": {}, \"id\": 2}\r\n{\"return\": {}, \"id\": 3}\r\n");
+  EXPECT_FALSE(exchanged);
+  say("{\"error\": {\"class\": \"GenericError\", \"desc\": \"no node\"}, \"id\": 4}\r\n");
+  ASSERT_TRUE(exchanged);
+  EXPECT_THAT(*exchanged, IsError(ErrorCode::Remote));
+}
+
 TEST_F(QmpClientTest, RestoresFromADescriptorOfItsOwnAndTellsWhyNot) {
   negotiate();
   std::optional<Result<>> restored;
