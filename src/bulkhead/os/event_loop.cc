@@ -73,6 +73,7 @@ Result<> EventLoop::watch(int fd, std::uint32_t events, FdCallback callback) {
     return Error::from_errno("epoll add");
   }
   watches_[fd] = {.generation = generation,
+                  .events = events,
                   .callback = std::make_shared<FdCallback>(std::move(callback))};
   return {};
 }
@@ -88,6 +89,7 @@ Result<> EventLoop::modify(int fd, std::uint32_t events) {
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) != 0) {
     return Error::from_errno("epoll modify");
   }
+  found->second.events = events;
   return {};
 }
 
@@ -205,6 +207,15 @@ void EventLoop::dispatch(const epoll_event& event) {
   (*callback)(event.events);
 }
 
+/// An edge is told once: whoever was not called because of a stop is to see it next time.
+void EventLoop::put_back(const epoll_event& event) {
+  const int fd = static_cast<int>(event.data.u64 & 0xffffffffU);
+  if (const auto found = watches_.find(fd); found != watches_.end()) {
+    // A change tells anew what is so.
+    std::ignore = modify(fd, found->second.events);
+  }
+}
+
 Result<> EventLoop::run_once(std::chrono::milliseconds timeout) {
   stopped_ = false;
   std::array<epoll_event, 64> events{};
@@ -213,12 +224,13 @@ Result<> EventLoop::run_once(std::chrono::milliseconds timeout) {
   if (count < 0 && errno != EINTR) {
     return Error::from_errno("epoll_wait");
   }
-  for (const epoll_event& event :
-       std::span(events).first(static_cast<std::size_t>(std::max(count, 0)))) {
-    if (stopped_) {
-      return {};
-    }
-    dispatch(event);
+  std::span<const epoll_event> left =
+      std::span(events).first(static_cast<std::size_t>(std::max(count, 0)));
+  for (; !left.empty() && !stopped_; left = left.subspan(1)) {
+    dispatch(left.front());
+  }
+  for (const epoll_event& event : left) {
+    put_back(event);
   }
   run_timers();
   return {};

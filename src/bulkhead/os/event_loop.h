@@ -36,8 +36,8 @@ class EventLoop {
   EventLoop& operator=(const EventLoop&) = delete;
   ~EventLoop();
 
-  /// Calls back with EPOLL* bits, level-triggered. The descriptor stays the caller's, who calls
-  /// unwatch() before closing it.
+  /// Calls back with EPOLL* bits, level-triggered unless EPOLLET is among them. The descriptor
+  /// stays the caller's, who calls unwatch() before closing it.
   /// Errors: AlreadyExists when it is watched; PermissionDenied for a regular file.
   Result<> watch(int fd, std::uint32_t events, FdCallback callback);
 
@@ -68,12 +68,14 @@ class EventLoop {
   /// with a deadline.
   Result<> run_once(std::chrono::milliseconds timeout);
 
-  /// Ends the run() or run_once() in progress after the callback that asks for it.
+  /// Ends the run() or run_once() in progress after the callback that asks for it. What else was
+  /// due is so in the next one.
   void stop() { stopped_ = true; }
 
  private:
   struct Watch {
     std::uint64_t generation;
+    std::uint32_t events;
     std::shared_ptr<FdCallback> callback;  // shared: a callback may remove its own watch
   };
 
@@ -86,6 +88,7 @@ class EventLoop {
 
   int next_timeout(std::chrono::milliseconds limit) const;
   void dispatch(const epoll_event& event);
+  void put_back(const epoll_event& event);
   void run_posted();
   void run_timers();
 

@@ -163,6 +163,26 @@ TEST(EventLoop, GoesOnAfterAStop) {
   EXPECT_TRUE(called);
 }
 
+TEST(EventLoop, AStopLosesNoEdge) {
+  const auto loop = EventLoop::create();
+  ASSERT_THAT(loop, IsOk());
+  std::array<Pipe, 2> pipes = {*make_pipe(O_NONBLOCK), *make_pipe(O_NONBLOCK)};
+  std::array<int, 2> calls{};
+  for (std::size_t i = 0; i < 2; ++i) {
+    ASSERT_THAT((*loop)->watch(pipes[i].read_end.get(), EPOLLIN | EPOLLET,
+                               [&, i](std::uint32_t) {
+                                 ++calls[i];
+                                 (*loop)->stop();
+                               }),
+                IsOk());
+    ASSERT_THAT(write_all(pipes[i].write_end.get(), as_bytes("x")), IsOk());
+  }
+  for (int i = 0; i < 4; ++i) {
+    ASSERT_THAT((*loop)->run_once(std::chrono::milliseconds(0)), IsOk());
+  }
+  EXPECT_THAT(calls, ElementsAre(1, 1));
+}
+
 TEST(EventLoop, PostWakesItFromAnotherThread) {
   const auto loop = EventLoop::create();
   ASSERT_THAT(loop, IsOk());

@@ -460,6 +460,7 @@ TEST_F(TaskServiceTest, TerminateStopsTheContainer) {
 
 TEST_F(TaskServiceTest, AMachineThatIsKilledIs137WithItsCause) {
   run();
+  guest_->vanish();
   host_.script->exit(vmm::MachineExit::Cause::Killed, "qemu was killed by signal 9 (Killed)");
   const auto exit = task_->wait_and_wait(of<task_api::WaitRequest>());
   ASSERT_THAT(exit, IsOk());
