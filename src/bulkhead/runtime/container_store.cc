@@ -31,7 +31,6 @@ namespace {
 
 constexpr std::uint32_t kKilledStatus = 137;
 constexpr int kNameAttempts = 20;
-constexpr std::chrono::minutes kMaking{1};
 
 Result<std::string> fresh_id(const config::Paths& paths) {
   while (true) {
@@ -349,16 +348,21 @@ Result<> ContainerStore::remove(const std::string& id) {
   return remove_run_directory(id);
 }
 
-/// A directory whose record is empty or was never written, and which is not being made right now.
-bool ContainerStore::is_remains(const std::string& id) const {
+bool ContainerStore::has_no_record(const std::string& id) const {
   const std::string directory = paths_.container_state(id);
   const auto record = os::file_info(directory + "/container.json");
-  if (record ? record->size != 0 : record.error().code() != ErrorCode::NotFound) {
+  const bool is_missing = record ? record->size == 0 : record.error().code() == ErrorCode::NotFound;
+  return is_missing && os::path_exists(directory);
+}
+
+/// A directory whose record is empty or was never written, and which is not being made right now:
+/// who makes one holds the store's lock, and its age by the host's clock would say nothing sure.
+Result<bool> ContainerStore::is_remains(const std::string& id) const {
+  if (!has_no_record(id)) {
     return false;
   }
-  const auto made = os::file_info(directory);
-  const auto now = wall_now().time_since_epoch().count();
-  return made && now - made->modified_nanoseconds() > std::chrono::nanoseconds(kMaking).count();
+  const os::FileLock lock = BH_TRY(lock_store());
+  return has_no_record(id);
 }
 
 Result<bool> ContainerStore::reap_one(const std::string& id,
@@ -367,7 +371,7 @@ Result<bool> ContainerStore::reap_one(const std::string& id,
     return state.status == ContainerStatus::Running ||
            (state.status == ContainerStatus::Created && state.shim_pid != 0);
   };
-  if (is_remains(id)) {
+  if (BH_TRY(is_remains(id))) {
     const auto lock = BH_TRY(try_lock(id));
     if (!lock) {
       return false;

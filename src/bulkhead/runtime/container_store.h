@@ -125,7 +125,8 @@ class ContainerStore {
   Result<> write_files(const ContainerRecord& record, const std::string& spec,
                        Durability durability);
   Result<> detach_files(const std::string& id, const std::string& name);
-  [[nodiscard]] bool is_remains(const std::string& id) const;
+  [[nodiscard]] bool has_no_record(const std::string& id) const;
+  [[nodiscard]] Result<bool> is_remains(const std::string& id) const;
   Result<bool> reap_one(const std::string& id,
                         const std::function<void(const std::string&)>& release);
 

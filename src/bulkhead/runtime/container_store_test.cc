@@ -27,6 +27,7 @@ using Durability = ContainerStore::Durability;
 using std::chrono::milliseconds;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
 
 class ContainerStoreTest : public ::testing::Test {
  protected:
@@ -226,6 +227,19 @@ TEST_F(ContainerStoreTest, ReapsAContainerInTheMaking) {
   const ContainerRecord record = create();
   set_state(record.id, ContainerStatus::Created, 77);
   EXPECT_THAT(reap(), ElementsAre(record.id));
+}
+
+TEST_F(ContainerStoreTest, RemovesWhatAPowerCutLeftOfAContainer) {
+  const std::string torn = create("torn").id;
+  ASSERT_THAT(os::write_file_atomically(store_.bundle(torn) + "/container.json", ""), IsOk());
+  const std::string bare = create("bare").id;
+  ASSERT_THAT(os::remove_file(store_.bundle(bare) + "/container.json"), IsOk());
+  const std::string whole = create("whole").id;
+  EXPECT_THAT(store_.reap_dead({}), IsOkAnd(UnorderedElementsAre(torn, bare)));
+  EXPECT_FALSE(os::path_exists(store_.bundle(torn)));
+  EXPECT_FALSE(os::path_exists(store_.bundle(bare)));
+  EXPECT_THAT(store_.find("whole"), IsOk());
+  create("torn");  // the name is free
 }
 
 TEST_F(ContainerStoreTest, RemovesTheTransientWhoseShimWasKilled) {
