@@ -149,6 +149,14 @@ TEST(Backoff, ReadsBothFormsOfRetryAfter) {
   EXPECT_FALSE(parse_retry_after("soon", now));
 }
 
+TEST(Backoff, ADateToComeBackAtIsByThePeersClock) {
+  const std::chrono::sys_seconds ours{std::chrono::seconds(1'000'000'000)};
+  const std::chrono::sys_seconds theirs{std::chrono::seconds(784111777)};
+  EXPECT_EQ(time_of_peer("Sun, 06 Nov 1994 08:49:37 GMT", ours), theirs);
+  EXPECT_EQ(time_of_peer(std::nullopt, ours), ours);
+  EXPECT_EQ(time_of_peer("yesterday", ours), ours);
+}
+
 TEST(Hosts, MirrorsComeFirstInTheOrderOfTheFile) {
   const auto endpoints = parse_hosts(R"(
 server = "https://registry-1.docker.io"

@@ -15,18 +15,28 @@
 #include "bulkhead/registry/http.h"
 
 namespace bulkhead::registry {
+namespace {
+
+std::optional<std::chrono::sys_seconds> parse_date(const std::string& text) {
+  const std::time_t date = ::curl_getdate(text.c_str(), nullptr);
+  return date == -1 ? std::nullopt
+                    : std::optional(std::chrono::sys_seconds(std::chrono::seconds(date)));
+}
+
+}  // namespace
 
 std::optional<std::chrono::seconds> parse_retry_after(std::string_view text,
                                                       std::chrono::sys_seconds now) {
   if (const auto seconds = parse_decimal<std::int32_t>(text)) {
     return *seconds < 0 ? std::nullopt : std::optional(std::chrono::seconds(*seconds));
   }
-  const std::time_t date = ::curl_getdate(std::string(text).c_str(), nullptr);
-  if (date == -1) {
-    return std::nullopt;
-  }
-  const auto wait = std::chrono::sys_seconds(std::chrono::seconds(date)) - now;
-  return std::max(wait, std::chrono::seconds(0));
+  const auto date = parse_date(std::string(text));
+  return date ? std::optional(std::max(*date - now, std::chrono::seconds(0))) : std::nullopt;
+}
+
+std::chrono::sys_seconds time_of_peer(const std::optional<std::string>& date,
+                                      std::chrono::sys_seconds ours) {
+  return date ? parse_date(*date).value_or(ours) : ours;
 }
 
 std::optional<std::chrono::seconds> retry_after(const HttpResponse& response) {
@@ -34,8 +44,8 @@ std::optional<std::chrono::seconds> retry_after(const HttpResponse& response) {
   if (!header) {
     return std::nullopt;
   }
-  return parse_retry_after(
-      *header, std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()));
+  const auto ours = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+  return parse_retry_after(*header, time_of_peer(response.header("date"), ours));
 }
 
 std::optional<std::chrono::milliseconds> Backoff::next(std::optional<std::chrono::seconds> told) {

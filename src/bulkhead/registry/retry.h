@@ -3,6 +3,7 @@
 #include <chrono>
 #include <optional>
 #include <random>
+#include <string>
 #include <string_view>
 
 #include "bulkhead/registry/http.h"
@@ -14,7 +15,12 @@ namespace bulkhead::registry {
 std::optional<std::chrono::seconds> parse_retry_after(std::string_view text,
                                                       std::chrono::sys_seconds now);
 
-/// The same of an answer.
+/// What time it is: as the answer's Date header says, else `ours`. A date to come back at is the
+/// peer's, and this host's clock may be wrong.
+std::chrono::sys_seconds time_of_peer(const std::optional<std::string>& date,
+                                      std::chrono::sys_seconds ours);
+
+/// How long an answer asks to wait.
 std::optional<std::chrono::seconds> retry_after(const HttpResponse& response);
 
 /// How long to wait between tries: twice as long each time, give or take half, so that many who
