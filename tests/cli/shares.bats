@@ -228,9 +228,13 @@ make_disk() {
     --disk "$SHARE/2.ext4:/disks/two" "$BUSYBOX" sh -ec '
       [ "$(cat /disks/*/number | tr "\n" " ")" = "4 1 2 " ]
       [ "$(cat /disks/one/share/number)" = 2 ]
-      ! touch /disks/four/new 2>/dev/null; touch /disks/one/new /disks/two/new'
+      ! touch /disks/four/new 2>/dev/null; echo new >/disks/one/new; echo new >/disks/two/new'
   for i in 1 2 4; do
     e2fsck -fn "$SHARE/$i.ext4"
+  done
+  # What was written is there, without a sync, though the container is gone.
+  for i in 1 2; do
+    [ "$(bulkhead disk cat "$SHARE/$i.ext4" /new)" = new ]
   done
 }
 
@@ -260,6 +264,15 @@ make_disk() {
   [ "$status" -ne 0 ]
   [[ $output == *"not unmounted cleanly"* ]]
   [ "$(bulkhead run --rm --disk "$SHARE/disk.ext4:/data" "$BUSYBOX" cat /data/kept)" = kept ]
+  e2fsck -fn "$SHARE/disk.ext4"
+}
+
+@test "a disk keeps what was written when its container is removed by force" {
+  make_disk "$SHARE/disk.ext4" content
+  bulkhead run -d --name one --disk "$SHARE/disk.ext4:/data" "$BUSYBOX" sh -c 'echo kept >/data/kept; echo ready; sleep 1000'
+  wait_until 20 bash -c 'bulkhead logs one | grep -q ready'
+  bulkhead rm -f one
+  [ "$(bulkhead disk cat "$SHARE/disk.ext4" /kept)" = kept ]
   e2fsck -fn "$SHARE/disk.ext4"
 }
 

@@ -813,8 +813,9 @@ void Container::tear_down() {
   }
   loop_.cancel(std::exchange(boot_timer_, 0));
   loop_.cancel(std::exchange(end_timer_, 0));
-  if (config_.options.remove_on_exit || scratch_is_temporary_) {
-    // Nobody will ever read the disk again.
+  const bool is_last_use = config_.options.remove_on_exit || scratch_is_temporary_;
+  if (is_last_use && std::ranges::none_of(config_.spec.mounts, is_disk)) {
+    // Nobody will ever read its own disk again, and another there is not.
     machine_->kill();
     return;
   }

@@ -773,6 +773,23 @@ TEST_F(ContainerTest, AContainerThatIsThrownAwayIsNotPoweredOff) {
   EXPECT_TRUE(container_->cause().empty());
 }
 
+TEST_F(ContainerTest, ATransientOneWithADiskOfTheHostsPowersOff) {
+  config_.options.remove_on_exit = true;
+  std::string image(2048, '\0');
+  image.replace(1024 + 0x38, 2, "\x53\xef");
+  ASSERT_THAT(os::write_file_atomically(directory_ + "/disk.ext4", image), IsOk());
+  config_.spec.mounts.push_back(
+      {.destination = "/data", .type = "ext4", .source = directory_ + "/disk.ext4", .options = {}});
+  run();
+  power_off_ends_the_machine();
+  guest_->end("", 0);
+  guest_->end_outputs();
+  until_gone();
+  // What the guest has not written yet would be lost.
+  EXPECT_TRUE(guest_->was_shut_down);
+  EXPECT_FALSE(host_.script->was_killed);
+}
+
 TEST_F(ContainerTest, StdinAndSizesReachTheProcess) {
   config_.terminal = true;
   config_.stdio = {.in = directory_ + "/in", .out = "", .err = ""};
