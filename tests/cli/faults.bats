@@ -222,17 +222,19 @@ within() {
   bulkhead run -d --name killed "$BUSYBOX" sleep 1000
   bulkhead run -d --name stopped "$BUSYBOX" sleep 1000
   bulkhead run -d --name removed "$BUSYBOX" sleep 1000
-  for name in killed stopped removed; do
+  bulkhead run -d --name sharing -v "$WORK:/work" "$BUSYBOX" sleep 1000
+  for name in killed stopped removed sharing; do
     kill -STOP "$(vm_of $name)"
   done
   within 20 bulkhead kill killed
   within 5 bulkhead wait killed
   [ "$(field killed .state.exit_code)" -eq 137 ]
   [[ "$(field killed .state.error)" == *"does not obey"* ]]
-  within 40 bulkhead stop -t 2 stopped
+  within 15 bulkhead stop -t 2 stopped
   [ "$(field stopped .state.status)" = stopped ]
   [ "$(field stopped .state.exit_code)" -eq 137 ]
-  within 40 bulkhead rm -f removed
+  within 4 bulkhead rm -f removed
+  within 9 bulkhead rm -f sharing
   bulkhead rm killed stopped
   wait_until 5 no_tap
   nothing_left

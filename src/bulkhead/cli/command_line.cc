@@ -291,7 +291,8 @@ void add_life_cycle(Tree& tree) {
   auto remove_options = std::make_shared<RemoveOptions>();
   CLI::App* remove_command =
       add_on_containers(tree, "rm", "Remove containers", remove_options, remove);
-  remove_command->add_flag("-f,--force", remove_options->force, "Running ones too");
+  remove_command->add_flag("-f,--force", remove_options->force,
+                           "Running ones too; they are killed");
   remove_command->footer("Example:\n  bulkhead rm -f web");
 
   auto waited = std::make_shared<std::vector<std::string>>();

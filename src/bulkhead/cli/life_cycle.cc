@@ -18,8 +18,10 @@
 #include "bulkhead/cli/signal_name.h"
 #include "bulkhead/cli/start.h"
 #include "bulkhead/config/paths.h"
+#include "bulkhead/oci/spec.h"
 #include "bulkhead/runtime/container_record.h"
 #include "bulkhead/runtime/container_store.h"
+#include "bulkhead/runtime/host_mounts.h"
 
 namespace bulkhead::cli {
 namespace {
@@ -31,6 +33,10 @@ using runtime::StoredContainer;
 
 /// Beyond every bound of the shim's own teardown.
 constexpr std::chrono::seconds kTeardown{60};
+/// The same for an answer.
+constexpr std::chrono::seconds kAnswer{30};
+/// For a guest that is to be removed and might have something to write.
+constexpr std::chrono::seconds kShortAnswer{5};
 
 Error not_running(const StoredContainer& container) {
   return fail(ErrorCode::FailedPrecondition, "container {}: not running", container.record.name);
@@ -46,11 +52,12 @@ Result<std::unique_ptr<Session>> talk_to(const runtime::ContainerStore& store,
       .context("container " + container.record.name);
 }
 
-Result<> send_signal(Session& session, const StoredContainer& container, int signal) {
+Result<> send_signal(Session& session, const StoredContainer& container, int signal,
+                     std::chrono::seconds timeout = kAnswer) {
   task_api::KillRequest request;
   request.set_id(container.record.id);
   request.set_signal(static_cast<std::uint32_t>(signal));
-  const auto result = session.task().kill_and_wait(request, {.timeout = std::chrono::seconds(30)});
+  const auto result = session.task().kill_and_wait(request, {.timeout = timeout});
   if (!result) {
     return result.error().code() == ErrorCode::NotFound ? not_running(container) : result.error();
   }
@@ -76,6 +83,32 @@ Result<bool> ends_within(Session& session, const StoredContainer& container,
              : result.error();
 }
 
+/// Ends the machine itself, whatever its guest does or does not. What the guest has not written to
+/// its disks yet is lost.
+Result<> end_machine(Session& session, const StoredContainer& container) {
+  task_api::ShutdownRequest request;
+  request.set_id(container.record.id);
+  request.set_now(true);
+  const auto ended = session.task().shutdown_and_wait(request, {.timeout = kAnswer});
+  if (!ended && ended.error().code() != ErrorCode::Unavailable) {
+    return ended.error();
+  }
+  // Who does not read the output of a process that has ended must not hold the end up. There may be
+  // none by now.
+  std::ignore = send_signal(session, container, SIGKILL);
+  return {};
+}
+
+/// Whether files of the host may lack what the guest has yet to write: a disk's image, or what its
+/// processes have mapped of a share.
+bool writes_to_host(const runtime::ContainerStore& store, const std::string& id) {
+  const auto spec = load_spec(store, id);
+  return !spec || std::ranges::any_of(spec->mounts, [](const oci::Mount& mount) {
+    return (runtime::is_disk(mount) || runtime::is_share(mount)) &&
+           std::ranges::find(mount.options, "ro") == mount.options.end();
+  });
+}
+
 int stop_signal_of(const runtime::ContainerRecord& record) {
   return record.stop_signal.empty() ? SIGTERM : parse_signal(record.stop_signal).value_or(SIGTERM);
 }
@@ -99,7 +132,9 @@ Result<> stop_one(const runtime::ContainerStore& store, const StoredContainer& c
   }
   // A timeout of 0 would be none at all.
   const auto patience = std::max<std::chrono::nanoseconds>(timeout, std::chrono::milliseconds(1));
-  if (is_deaf || (asked && !BH_TRY(ends_within(session, container, patience)))) {
+  if (is_deaf) {
+    BH_TRY(end_machine(session, container));
+  } else if (asked && !BH_TRY(ends_within(session, container, patience))) {
     const auto killed = send_signal(session, container, SIGKILL);
     if (!killed && killed.error().code() != ErrorCode::FailedPrecondition) {
       return killed;
@@ -109,13 +144,32 @@ Result<> stop_one(const runtime::ContainerStore& store, const StoredContainer& c
   return store.wait_for_end(container.record.id, kTeardown);
 }
 
+/// Ends a container that nobody wants any more, at once where nothing can be lost by that.
+Result<> end_by_force(const runtime::ContainerStore& store, const StoredContainer& container) {
+  const std::string& id = container.record.id;
+  const auto session = talk_to(store, container);
+  if (!session) {
+    // It may be ending by itself just now.
+    return store.wait_for_end(id, kTeardown) ? Result<>() : session.error();
+  }
+  bool obeys = false;
+  if (writes_to_host(store, id)) {
+    const auto killed = send_signal(**session, container, SIGKILL, kShortAnswer);
+    obeys = killed || killed.error().code() != ErrorCode::Timeout;
+  }
+  if (!obeys) {
+    BH_TRY(end_machine(**session, container));
+  }
+  return store.wait_for_end(id, kTeardown);
+}
+
 Result<> remove_one(runtime::ContainerStore& store, const StoredContainer& container, bool force) {
   if (store.has_shim(container.record.id)) {
     if (!force && container.state.status == ContainerStatus::Running) {
       return fail(ErrorCode::FailedPrecondition,
                   "container {}: running; stop it first, or use rm -f", container.record.name);
     }
-    BH_TRY(stop_one(store, container, std::chrono::seconds(0)));
+    BH_TRY(end_by_force(store, container));
   }
   return remove_when_ended(store, container.record.id);
 }

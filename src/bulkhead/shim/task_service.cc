@@ -624,7 +624,7 @@ void TaskService::shutdown(task_api::ShutdownRequest request, Responder<Empty> r
     if (!request.now()) {
       return;
     }
-    container_->shut_down("the shim was told to shut down");
+    container_->shut_down("its machine was ended by force");
   }
   shutdown_wanted_ = true;
   told();
