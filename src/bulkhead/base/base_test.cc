@@ -106,6 +106,13 @@ TEST(Text, SplitKeepsEmptyPieces) {
   EXPECT_THAT(split("", ','), ElementsAre(""));
 }
 
+TEST(Text, TrimmedTakesOffBothEnds) {
+  EXPECT_EQ(trimmed(" \ta b\r\n", " \t\r\n"), "a b");
+  EXPECT_EQ(trimmed("a\n", " "), "a\n");
+  EXPECT_EQ(trimmed(" \t ", " \t"), "");
+  EXPECT_EQ(trimmed("", " "), "");
+}
+
 TEST(Text, ParseSizeKnowsUnits) {
   EXPECT_THAT(parse_size("512"), IsOkAnd(512U));
   EXPECT_THAT(parse_size("64m"), IsOkAnd(64U << 20U));

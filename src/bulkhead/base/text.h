@@ -31,6 +31,9 @@ std::optional<T> parse_decimal(std::string_view text) {
 /// Pieces between separators; "a,,b" has three, "" has one, empty.
 std::vector<std::string_view> split(std::string_view text, char separator);
 
+/// Without those of `characters` that it begins and ends with.
+std::string_view trimmed(std::string_view text, std::string_view characters);
+
 /// "512", "512k", "64m", "1.5g", "1GiB", "2GB" in bytes; units are powers of 1024, as docker has
 /// it. Errors: Invalid.
 Result<std::uint64_t> parse_size(std::string_view text);

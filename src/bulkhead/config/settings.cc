@@ -21,20 +21,14 @@ namespace {
 
 constexpr const char* kVariable = "BULKHEAD_CONFIG";
 constexpr const char* kUsualPath = "/etc/bulkhead/config.toml";
+/// Within a line of TOML. It may end as lines of Windows do.
+constexpr std::string_view kSpace = " \t\r";
 constexpr std::size_t kLargestFile = 1U << 20U;
 
 /// What $BULKHEAD_CONFIG names, if it names anything.
 std::optional<std::string> named_path() {
   const char* value = std::getenv(kVariable);
   return value != nullptr && *value != '\0' ? std::optional<std::string>(value) : std::nullopt;
-}
-
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view kSpace = " \t\r";
-  const std::size_t begin = text.find_first_not_of(kSpace);
-  return begin == std::string_view::npos
-             ? std::string_view()
-             : text.substr(begin, text.find_last_not_of(kSpace) + 1 - begin);
 }
 
 /// ": line 3" of a table's header, or of a key of that table: values do not know their lines, and
@@ -44,13 +38,13 @@ std::string line_of(std::string_view text, std::string_view table, std::string_v
   std::size_t number = 0;
   for (const std::string_view whole : split(text, '\n')) {
     ++number;
-    const std::string_view line = trimmed(whole);
+    const std::string_view line = trimmed(whole, kSpace);
     if (line.starts_with('[')) {
-      current = trimmed(line.substr(1, line.find(']') - 1));
+      current = trimmed(line.substr(1, line.find(']') - 1), kSpace);
     }
     const bool is_header = key.empty() && line.starts_with('[') && current == table;
     const bool is_key =
-        !key.empty() && current == table && trimmed(line.substr(0, line.find('='))) == key;
+        !key.empty() && current == table && trimmed(line.substr(0, line.find('=')), kSpace) == key;
     if (is_header || is_key) {
       return fmt::format(": line {}", number);
     }

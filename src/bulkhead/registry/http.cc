@@ -35,6 +35,8 @@ using std::chrono::steady_clock;
 
 constexpr std::size_t kMostBuffered = 64U << 10U;
 constexpr std::size_t kMostHeaderBytes = 64U << 10U;
+/// Around a header and its value, with the end of its line.
+constexpr std::string_view kHeaderSpace = " \t\r\n";
 /// What must move within the stall time-out.
 constexpr std::uint64_t kLeastMoved = 1024;
 /// A registry that has taken in a large blob may hash it before it answers.
@@ -61,17 +63,6 @@ std::string lower_case(std::string_view text) {
   std::ranges::transform(out, out.begin(),
                          [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return out;
-}
-
-std::string_view trimmed(std::string_view text) {
-  const auto is_space = [](char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; };
-  while (!text.empty() && is_space(text.front())) {
-    text.remove_prefix(1);
-  }
-  while (!text.empty() && is_space(text.back())) {
-    text.remove_suffix(1);
-  }
-  return text;
 }
 
 ErrorCode code_of(CURLcode code) {
@@ -263,7 +254,7 @@ struct HttpResponse::State {
                          url, kMostHeaderBytes);
       return 0;
     }
-    const std::string_view text = trimmed(line);
+    const std::string_view text = trimmed(line, kHeaderSpace);
     if (head_complete && status >= 200) {
       return line.size();  // trailers
     }
@@ -277,7 +268,8 @@ struct HttpResponse::State {
       status = static_cast<int>(code);
       head_complete = code >= 200;
     } else if (const auto colon = text.find(':'); colon != std::string_view::npos) {
-      headers[lower_case(text.substr(0, colon))].emplace_back(trimmed(text.substr(colon + 1)));
+      headers[lower_case(text.substr(0, colon))].emplace_back(
+          trimmed(text.substr(colon + 1), kHeaderSpace));
     }
     return line.size();
   }
