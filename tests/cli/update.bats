@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# update: another memory limit, for a container that runs and for its next start.
+# update: another memory limit, for a container that runs and for its next start; and memory that a container gives back by
+# itself.
 
 load lib/bulkhead
 
@@ -65,6 +66,29 @@ limit_in() { bulkhead exec "$1" cat /sys/fs/cgroup/memory.max; }
   [ "$(limit_in web)" -eq $((64 << 20)) ]
   bulkhead exec web grep -qx 'oom_kill 0' /sys/fs/cgroup/memory.events
   [ "$(bulkhead exec web stat -c %s /big)" -eq $((120 << 20)) ]
+}
+
+# used_by CONTAINER: bytes that its kernel has charged to it
+used_by() { bulkhead exec "$1" cat /sys/fs/cgroup/memory.current; }
+uses_less_than() { [ "$(used_by "$1")" -lt "$2" ]; }
+
+pss_of() { awk '/^Pss:/ {print $2}' "/proc/$(field "$1" .state.vm_pid)/smaps_rollup"; }
+takes_less_than() { [ "$(pss_of "$1")" -lt "$2" ]; }
+
+@test "files that lie unused in memory are given back without being asked for" {
+  bulkhead run -d --name web -m 256m -c 1 "$BUSYBOX" sleep 1000
+  bulkhead exec web sh -c 'dd if=/dev/urandom of=/big bs=1M count=120 2>/dev/null; sync; md5sum </big' >"$WORK/sum"
+  [ "$(used_by web)" -gt $((100 << 20)) ]
+  peak=$(pss_of web)
+  wait_until 150 uses_less_than web $((30 << 20))
+  wait_until 30 takes_less_than web $((peak - 60 * 1024))
+  bulkhead exec web sh -c 'md5sum </big' | cmp - "$WORK/sum"
+}
+
+@test "files that are read again and again stay in memory" {
+  bulkhead run -d --name web -m 256m -c 1 "$BUSYBOX" sh -c 'dd if=/dev/zero of=/big bs=1M count=60; sync; while :; do cat /big >/dev/null; sleep 1; done'
+  sleep 35
+  [ "$(used_by web)" -gt $((55 << 20)) ]
 }
 
 @test "one that was never started, several, and sizes that are none" {

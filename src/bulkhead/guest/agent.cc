@@ -27,6 +27,7 @@
 #include "bulkhead/guest/layout.h"
 #include "bulkhead/guest/limit_change.h"
 #include "bulkhead/guest/network.h"
+#include "bulkhead/guest/page_cache.h"
 #include "bulkhead/guest/phases.h"
 #include "bulkhead/guest/process.h"
 #include "bulkhead/guest/rehearsal.h"
@@ -343,6 +344,7 @@ void Agent::start(v1::StartRequest request, ttrpc::Responder<v1::StartResponse> 
     response.set_message(outcome.message);
     if (outcome.failure == v1::START_FAILURE_NONE) {
       response.set_pid(static_cast<std::uint32_t>(first_->pid()));
+      return_page_cache(loop_, *cgroup_);
     } else {
       first_.reset();
     }
