@@ -51,7 +51,7 @@ class CandidatesTest : public ::testing::Test {
     EXPECT_THAT(os::remove_tree(directory_), IsOk());
   }
 
-  ~CandidatesTest() override { EXPECT_THAT(os::remove_tree(directory_), IsOk()); }
+  void TearDown() override { EXPECT_THAT(os::remove_tree(directory_), IsOk()); }
 
   [[nodiscard]] std::vector<Candidate> ask(const std::string& command,
                                            const std::string& placeholder,

@@ -35,7 +35,7 @@ class CandidatesTest : public ::testing::Test {
     EXPECT_EQ(::setenv("BULKHEAD_STATE_DIR", directory_.c_str(), 1), 0);
   }
 
-  ~CandidatesTest() override {
+  void TearDown() override {
     ::unsetenv("BULKHEAD_STATE_DIR");
     EXPECT_THAT(os::remove_tree(directory_), IsOk());
   }
