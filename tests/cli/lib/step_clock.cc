@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <ctime>
+#include <tuple>
 
 namespace {
 
@@ -68,7 +69,7 @@ extern "C" {
 
 [[gnu::visibility("default")]] time_t time(time_t* result) noexcept {
   timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
+  std::ignore = clock_gettime(CLOCK_REALTIME, &now);
   if (result != nullptr) {
     *result = now.tv_sec;
   }
