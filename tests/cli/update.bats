@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# update: another memory limit, for a container that runs and for its next start; and memory that a container gives back by
-# itself.
+# update: another memory limit, for a container that runs and for its next start; and memory that it
+# gives back by itself.
 
 load lib/bulkhead
 

@@ -39,11 +39,15 @@ PageCachePolicy::Look PageCachePolicy::look(const PageCacheCounters& now) {
   const std::uint64_t all = now.active + now.inactive;
   const std::uint64_t available = less(less(all, now.unclean), kKept);
   if (available == 0) {
-    idle_pause_ = twice(idle_pause_);
-    return {.take_back = 0, .pause = std::max(pause_, idle_pause_)};
+    return {.take_back = 0, .pause = idle()};
   }
   idle_pause_ = kShortestPause;
   return {.take_back = std::min(available, std::max(now.inactive / 2, all / 16)), .pause = pause_};
+}
+
+std::chrono::milliseconds PageCachePolicy::idle() {
+  idle_pause_ = twice(idle_pause_);
+  return std::max(pause_, idle_pause_);
 }
 
 bool PageCachePolicy::goes_on(std::uint64_t asked, const PageCacheCounters& now) {

@@ -43,6 +43,9 @@ class PageCachePolicy {
 
   Look look(const PageCacheCounters& now);
 
+  /// Instead of a look, where the container uses less than kKept in all: the pause until the next.
+  std::chrono::milliseconds idle();
+
   /// After each piece, of `asked` bytes: whether the next is to be taken.
   bool goes_on(std::uint64_t asked, const PageCacheCounters& now);
 

@@ -58,7 +58,9 @@ TEST(PageCachePolicy, AnIdleMachineIsLookedAtLessAndLess) {
     last = pause;
   }
   EXPECT_EQ(last, kLongest);
+  EXPECT_EQ(policy.idle(), kLongest);
   EXPECT_EQ(policy.look({.inactive = 100 * kMiB}).pause, kShortest);
+  EXPECT_EQ(policy.idle(), 2 * kShortest);
 }
 
 TEST(PageCachePolicy, WhatIsReadAgainIsLeftAloneForLonger) {
