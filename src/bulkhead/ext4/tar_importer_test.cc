@@ -20,7 +20,6 @@ namespace bulkhead::ext4 {
 namespace {
 
 using archive::TarBuilder;
-using archive::TarMember;
 using testing::HasSubstr;
 
 class TarImporterTest : public testing::Test {

@@ -14,7 +14,6 @@ namespace bulkhead::guest {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::IsEmpty;
 
 constexpr const char* kPasswdText =
     "root:x:0:0:root:/root:/bin/sh\n"

@@ -281,7 +281,7 @@ Result<> Agent::set_up_machine(const v1::StartRequest& plan) {
 }
 
 Result<> Agent::launch(const v1::StartRequest& plan,
-                       std::move_only_function<void(StartOutcome)>& on_started) {
+                       std::move_only_function<void(StartOutcome)> on_started) {
   first_ = BH_TRY(Process::launch(loop_, connection_->weak_session(), *cgroup_,
                                   {.id = "",
                                    .start = &plan,
@@ -291,16 +291,7 @@ Result<> Agent::launch(const v1::StartRequest& plan,
                                    .staged = staged_ ? &*staged_ : nullptr},
                                   std::move(on_started)));
   by_pid_.emplace(first_->pid(), first_);
-  return {};
-}
-
-Result<> Agent::begin_first(const v1::StartRequest& plan,
-                            std::move_only_function<void(StartOutcome)>& on_started) {
-  BH_TRY(set_up_machine(plan));
-  if (staged_) {
-    BH_TRY(launch(plan, on_started));
-    phases_.mark("process");
-  }
+  phases_.mark("process");
   return {};
 }
 
@@ -312,20 +303,23 @@ Result<> Agent::launch_first(const v1::StartRequest& plan,
   if (staged_ && !staged_->suits(plan)) {
     staged_.reset();
   }
+  const bool is_staged = staged_.has_value();
   root_mount_.begin(plan.root());
-  Result<> begun = begin_first(plan, on_started);
+  // What needs no disk: the machine, and the first process, if it was staged.
+  Result<> begun = set_up_machine(plan);
+  if (begun && is_staged) {
+    begun = launch(plan, std::move(on_started));
+  }
   Result<> mounted = root_mount_.finish();
   BH_TRY(std::move(begun));
   BH_TRY(std::move(mounted));
   BH_TRY(mount_data_disks(plan));
   phases_.mark("disks");
-  if (staged_) {
+  if (is_staged) {
     staged_.reset();
     return first_->give_root(plan);
   }
-  BH_TRY(launch(plan, on_started));
-  phases_.mark("process");
-  return {};
+  return launch(plan, std::move(on_started));
 }
 
 void Agent::start(v1::StartRequest request, ttrpc::Responder<v1::StartResponse> respond) {

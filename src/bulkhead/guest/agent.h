@@ -71,12 +71,8 @@ class Agent final : public agent::v1::AgentService {
   Result<> undo_rehearsal(Phases phases);
   Result<> set_up_network(const agent::v1::Network& network);
   Result<> set_up_machine(const agent::v1::StartRequest& plan);
-  /// What needs no disk: the machine, and the first process, if it was staged.
-  Result<> begin_first(const agent::v1::StartRequest& plan,
-                       std::move_only_function<void(StartOutcome)>& on_started);
-  /// Takes the callback.
   Result<> launch(const agent::v1::StartRequest& plan,
-                  std::move_only_function<void(StartOutcome)>& on_started);
+                  std::move_only_function<void(StartOutcome)> on_started);
   Result<> launch_first(const agent::v1::StartRequest& plan,
                         std::move_only_function<void(StartOutcome)> on_started);
   void reap();

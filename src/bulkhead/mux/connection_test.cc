@@ -219,10 +219,11 @@ TEST_F(ConnectionTest, AClosedChannelBreaksEverything) {
 }
 
 TEST_F(ConnectionTest, AGuestThatSendsGarbageIsCutOff) {
-  auto [host_end, guest_end] = *os::make_socket_pair();
+  auto ends = *os::make_socket_pair();
+  const os::UniqueFd guest_end = std::move(ends.second);
   std::vector<ErrorCode> broken;
   const auto host = *Connection::create(
-      *loop_, std::move(host_end), Role::Host,
+      *loop_, std::move(ends.first), Role::Host,
       {.on_ready = nullptr, .on_open = nullptr, .on_broken = [&](const Error& error) {
          broken.push_back(error.code());
        }});

@@ -131,7 +131,7 @@ Result<std::vector<Route>> list_routes(Socket& socket) {
     if (const Attribute* table = find(attributes, RTA_TABLE)) {
       route.table = table->as<std::uint32_t>().value_or(route.table);
     }
-    routes.push_back(std::move(route));
+    routes.push_back(route);
   }
   return routes;
 }

@@ -32,8 +32,8 @@ constexpr std::size_t kTranslationRules = 2;
 constexpr std::size_t kGuardRules = 7;
 
 const netlink::NftSet& guest_set() {
-  static const netlink::NftSet set{.family = NFPROTO_BRIDGE, .table = kTable, .name = "guests"};
-  return set;
+  static const netlink::NftSet kSet{.family = NFPROTO_BRIDGE, .table = kTable, .name = "guests"};
+  return kSet;
 }
 
 /// ifname . ether_addr . ipv4_addr: 16, 6 padded to 8, and 4 bytes.

@@ -19,7 +19,6 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::IsEmpty;
 
 std::string config_text(const std::string& members) {
   return R"({"os":"linux","architecture":"amd64","config":{)" + members + "}}";
