@@ -24,6 +24,7 @@
 #include "bulkhead/agent_client/agent.h"
 #include "bulkhead/agent_client/check.h"
 #include "bulkhead/base/error.h"
+#include "bulkhead/base/result.h"
 #include "bulkhead/base/testing.h"
 #include "bulkhead/mux/session.h"
 #include "bulkhead/os/process.h"
@@ -324,6 +325,38 @@ TEST_F(GuestTest, ALimitBelowWhatIsInUseIsRefusedAndNothingChanges) {
       machine_->shell("cd /sys/fs/cgroup; cat memory.max memory.high pids.max | tr '\\n' ' '"),
       "max max max ");
   EXPECT_EQ(machine_->shell("wc -c </dev/shm/big"), "62914560\n");
+}
+
+// --- before there is a container ---
+
+TEST_F(GuestTest, ARehearsalIsUndoneAndTheContainerStartsAfterIt) {
+  boot();
+  const auto answer = [&](const auto& ask) {
+    std::optional<Result<>> answered;
+    ask([&](Result<> result) { answered = std::move(result); });
+    EXPECT_TRUE(machine_->wait_until([&] { return answered.has_value(); }));
+    return answered ? *std::move(answered) : Result<>(fail(ErrorCode::Timeout, "no answer"));
+  };
+  const auto rehearse = [&](const std::string& program) {
+    return answer([&](auto done) {
+      machine_->agent().rehearse(GuestMachine::plan({program}), std::move(done));
+    });
+  };
+  EXPECT_THAT(rehearse("/rehearsal"), IsError(ErrorCode::FailedPrecondition));
+  agent::v1::PrepareRequest preparation;
+  *preparation.mutable_root() = GuestMachine::plan({"true"}).root();
+  ASSERT_THAT(answer([&](auto done) { machine_->agent().prepare(preparation, std::move(done)); }),
+              IsOk());
+  ASSERT_THAT(rehearse("/rehearsal"), IsOk());
+  first_ = machine_->start(GuestMachine::plan({"sleep", "1000"}));
+  ASSERT_EQ(first_->outcome.failure, StartFailure::None) << first_->outcome.message;
+  EXPECT_THAT(rehearse("/rehearsal"), IsError(ErrorCode::FailedPrecondition));
+  // Its accounts begin with the container.
+  const auto used = machine_->statistics();
+  ASSERT_THAT(used, IsOk());
+  EXPECT_EQ(used->processes, 1U);
+  EXPECT_EQ(machine_->shell("cat /proc/1/comm; mount | grep -c ' / '"), "sleep\n1\n");
+  EXPECT_THAT(machine_->shut_down(), IsOk());
 }
 
 // --- shutting down ---

@@ -258,7 +258,8 @@ Result<> Container::take_over(StandbyMachine standby, vmm::MachineConfig config)
   agent_->on_lost([this](const Error& error) { on_agent_lost(error); });
   machine_->exchange_disks(std::move(config.disks), [this](const Result<>& exchanged) {
     if (exchanged) {
-      on_agent_ready();
+      timing_.mark("disks exchanged");
+      on_guest_ready();
     } else if (spare_ && !tearing_down_) {
       boot_instead(exchanged.error().message());
     }
@@ -295,6 +296,10 @@ void Container::drop_template() {
 
 void Container::on_agent_ready() {
   timing_.mark("agent hello");
+  on_guest_ready();
+}
+
+void Container::on_guest_ready() {
   loop_.cancel(std::exchange(boot_timer_, 0));
   spare_.reset();
   is_guest_ready_ = true;

@@ -173,6 +173,7 @@ class Container {
   void boot_instead(std::string_view cause);
 
   void on_agent_ready();
+  void on_guest_ready();
   void on_agent_lost(const Error& error);
   void on_machine_exit(const vmm::MachineExit& exit);
   void on_machine_lost(Process& process, const vmm::MachineExit& exit);
