@@ -190,14 +190,17 @@ S
   first=$(ready)
   bulkhead system standby rm "${first:0:10}" | grep -qx "${first:0:10}"
   none_is_left
-  wait_until 10 test ! -e "$BULKHEAD_RUN_DIR/containers/$first"
+  [ ! -e "$BULKHEAD_RUN_DIR/containers/$first" ]
   run bulkhead system standby rm "$first"
   [ "$status" -eq 1 ]
   [[ $output == *"none of that id stands by"* ]]
   run bulkhead system standby rm
   [ "$status" -eq 125 ]
-  bulkhead system warm >/dev/null
-  wait_until 20 one_is_ready
+  wait_until 40 stands_by
+  # It does not keep a network that is to go.
+  bulkhead network rm bulkhead
+  none_is_left
+  wait_until 40 stands_by
   printf '[standby]\nmachines = 0\n' >"$WORK/config.toml"
   bulkhead run --rm "$BUSYBOX" true
   printf '[standby]\nmachines = 1\n' >"$WORK/config.toml"

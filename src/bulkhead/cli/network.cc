@@ -17,6 +17,7 @@
 #include "bulkhead/json/write.h"
 #include "bulkhead/network/networks.h"
 #include "bulkhead/runtime/container_store.h"
+#include "bulkhead/runtime/standby_pool.h"
 
 namespace bulkhead::cli {
 namespace {
@@ -27,6 +28,17 @@ using network::NetworkInfo;
 Result<network::Networks> open_networks(const config::Paths& paths) {
   std::ignore = BH_TRY(open_containers(paths));
   return network::Networks::open(paths.run);
+}
+
+/// Machines that wait for a container are nobody's yet: they do not keep a network.
+Result<> end_standing_machines(const config::Paths& paths, const std::string& network) {
+  const runtime::StandbyPool pool(paths);
+  for (const runtime::StandbyRecord& one : BH_TRY(pool.list())) {
+    if (one.options.network == network) {
+      BH_TRY(pool.remove(one.id));
+    }
+  }
+  return {};
 }
 
 json::Value summary(const NetworkInfo& network) {
@@ -111,6 +123,7 @@ Result<int> network_remove(const config::Paths& paths, const std::vector<std::st
   auto networks = BH_TRY(open_networks(paths));
   int status = 0;
   for (const std::string& name : names) {
+    BH_TRY(end_standing_machines(paths, name));
     if (const auto removed = networks.remove(name); !removed) {
       print_error(removed.error());
       status = 1;
@@ -124,6 +137,7 @@ Result<int> network_remove(const config::Paths& paths, const std::vector<std::st
 Result<int> network_prune(const config::Paths& paths) {
   auto networks = BH_TRY(open_networks(paths));
   for (const NetworkInfo& network : BH_TRY(networks.list())) {
+    BH_TRY(end_standing_machines(paths, network.name));
     const auto removed = networks.remove(network.name);
     if (removed) {
       fmt::print("{}\n", network.name);

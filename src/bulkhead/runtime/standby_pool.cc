@@ -43,6 +43,9 @@ constexpr const char* kTaken = "taken";
 /// Making one takes both processors for a moment: not while containers are started.
 constexpr std::chrono::seconds kQuiet{1};
 
+/// How long one that is not wanted may take to give everything back.
+constexpr std::chrono::seconds kEnd{10};
+
 }  // namespace
 
 bool can_take_standby(const ContainerOptions& options, const oci::Spec& spec) {
@@ -211,8 +214,9 @@ Result<> StandbyPool::remove(const std::string& id_prefix) const {
     return fail(ErrorCode::Invalid, "machine {}: {} ids begin like that", quote(id_prefix),
                 found.size());
   }
-  forget(found.front().id);
-  return {};
+  const std::string& id = found.front().id;
+  forget(id);
+  return ContainerStore::existing(paths_).wait_for_end(id, kEnd);
 }
 
 std::string StandbyPool::last_failure() const {

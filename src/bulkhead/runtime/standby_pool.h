@@ -65,8 +65,8 @@ class StandbyPool {
   /// The oldest first. What is left of killed ones is removed.
   [[nodiscard]] Result<std::vector<StandbyRecord>> list() const;
 
-  /// By its id, or the beginning of one that is like no other's: it ends. Errors: NotFound; Invalid
-  /// when several begin like that.
+  /// By its id, or the beginning of one that is like no other's; waits until it has ended. Errors:
+  /// NotFound; Invalid when several begin like that; Timeout.
   [[nodiscard]] Result<> remove(const std::string& id_prefix) const;
 
   /// Why the last one that was to stand by does not; empty when it does.

@@ -5,6 +5,8 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <thread>
+#include <utility>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -15,6 +17,9 @@
 #include "bulkhead/json/write.h"
 #include "bulkhead/oci/spec.h"
 #include "bulkhead/os/file.h"
+#include "bulkhead/os/file_watch.h"
+#include "bulkhead/os/poll.h"
+#include "bulkhead/os/unique_fd.h"
 #include "bulkhead/runtime/options.h"
 
 namespace bulkhead::runtime {
@@ -111,11 +116,18 @@ TEST_F(StandbyPoolTest, WhatIsNoneOfOursIsRemoved) {
 }
 
 TEST_F(StandbyPoolTest, OneIsRemovedByTheBeginningOfItsId) {
-  const os::FileLock first = make(kFirst);
+  os::FileLock first = make(kFirst);
   const os::FileLock second = make(kSecond);
   EXPECT_THAT(pool_.remove("d"), IsError(ErrorCode::NotFound));
   EXPECT_THAT(pool_.remove(""), IsError(ErrorCode::NotFound));
-  EXPECT_THAT(pool_.remove("aa"), IsOk());
+  {
+    // As its shim does: it lets go when it is not wanted any more.
+    const os::UniqueFd watch = *os::watch_removal(pool_.making_file(kFirst));
+    const std::jthread shim([&watch, lock = std::move(first)] {
+      EXPECT_THAT(os::wait_readable(watch.get(), std::chrono::seconds(10)), IsOkAnd(true));
+    });
+    EXPECT_THAT(pool_.remove("aa"), IsOk());
+  }
   EXPECT_THAT(pool_.announce(kFirst), IsError(ErrorCode::NotFound));
   ASSERT_EQ(pool_.list()->size(), 1U);
   EXPECT_EQ(pool_.list()->front().id, kSecond);
