@@ -152,8 +152,9 @@ at_random() {
   pss() { awk '/^Pss:/ {print $2}' "/proc/$1/smaps_rollup"; }
   # What was not zero in the template: the guest's page cache and freed memory.
   bulkhead exec spiky sh -c 'echo 3 >/proc/sys/vm/drop_caches 2>/dev/null; dd if=/dev/zero of=/dev/shm/big bs=1M count=50; cat /dev/shm/big >/dev/null' 2>/dev/null
-  bulkhead exec spiky sh -c 'dd if=/dev/zero of=/big bs=1M count=400 2>/dev/null; sync; rm /big; rm /dev/shm/big'
+  bulkhead exec spiky sh -c 'dd if=/dev/zero of=/big bs=1M count=400 2>/dev/null; sync'
   peak=$(pss "$pid")
+  bulkhead exec spiky rm /big /dev/shm/big
   fallen() { [ "$(pss "$pid")" -lt $((peak - 100 * 1024)) ]; }
   wait_until 20 fallen
   [ "$(sha256sum "$DIRECTORY/memory")" = "$before" ]

@@ -1,5 +1,6 @@
 #include "bulkhead/registry/base64.h"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -46,9 +47,10 @@ std::optional<std::string> decode_base64(std::string_view text) {
     }
     bits = bits << 6U | (c == '=' ? 0U : static_cast<std::uint32_t>(value));
     if (++count % 4 == 0) {
-      for (std::size_t index = 0; index < 3 - padding; ++index) {
-        out.push_back(static_cast<char>(bits >> (16 - 8 * index) & 0xffU));
-      }
+      const std::array bytes = {static_cast<char>(bits >> 16U & 0xffU),
+                                static_cast<char>(bits >> 8U & 0xffU),
+                                static_cast<char>(bits & 0xffU)};
+      out.append(bytes.data(), bytes.size() - padding);
     }
   }
   return out;

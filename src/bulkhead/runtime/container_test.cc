@@ -31,6 +31,7 @@
 #include "bulkhead/os/file.h"
 #include "bulkhead/os/io.h"
 #include "bulkhead/os/unique_fd.h"
+#include "bulkhead/runtime/host.h"
 #include "bulkhead/runtime/process.h"
 #include "bulkhead/runtime/scripted_host.h"
 #include "bulkhead/runtime/standby.h"
@@ -43,7 +44,6 @@ namespace {
 
 using agent_client::ScriptedGuest;
 using std::chrono::milliseconds;
-using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -73,7 +73,7 @@ class ContainerTest : public ::testing::Test {
         .start = milliseconds(500), .control = milliseconds(100), .shutdown = milliseconds(100)};
   }
 
-  ~ContainerTest() override {
+  void TearDown() override {
     container_.reset();
     EXPECT_THAT(os::remove_tree(directory_), IsOk());
   }
@@ -429,10 +429,10 @@ TEST_F(ContainerTest, KillEndsAnOutputThatNobodyTakes) {
   guest_->end_outputs();
   until([this] { return (*container_->find(""))->state() == ProcessState::Draining; });
   std::optional<Result<>> killed;
-  container_->kill("", SIGTERM, Container::KillScope::Process, [&](auto r) { killed = r; });
+  container_->kill("", SIGTERM, Container::KillScope::Process, [&](const auto& r) { killed = r; });
   EXPECT_THAT(*killed, IsError(ErrorCode::NotFound));
   EXPECT_FALSE(waited_.has_value());
-  container_->kill("", SIGKILL, Container::KillScope::Process, [&](auto r) { killed = r; });
+  container_->kill("", SIGKILL, Container::KillScope::Process, [&](const auto& r) { killed = r; });
   EXPECT_THAT(*killed, IsOk());
   until_gone();
   EXPECT_EQ((*waited_)->status, 3);
@@ -470,9 +470,9 @@ TEST_F(ContainerTest, OtherFailuresOfAStart) {
     ASSERT_THAT(create(), IsOk());
     start();
     boot();
-    guest_->on_start = [failure = failure](auto respond) {
+    guest_->on_start = [wanted = failure](auto respond) {
       agent::v1::StartResponse response;
-      response.set_failure(failure);
+      response.set_failure(wanted);
       respond(response);
     };
     power_off_ends_the_machine();
@@ -565,11 +565,11 @@ TEST_F(ContainerTest, AGuestThatDoesNotObeyIsKilled) {
   std::vector<ttrpc::Responder<agent::v1::SignalResponse>> kept;
   guest_->on_signal = [&](auto respond) { kept.push_back(std::move(respond)); };
   std::optional<Result<>> killed;
-  container_->kill("", SIGTERM, Container::KillScope::Process, [&](auto r) { killed = r; });
+  container_->kill("", SIGTERM, Container::KillScope::Process, [&](const auto& r) { killed = r; });
   until([&] { return killed.has_value(); });
   EXPECT_THAT(*killed, IsError(ErrorCode::Timeout));
   EXPECT_FALSE(host_.script->was_killed);
-  container_->kill("", SIGKILL, Container::KillScope::Process, [&](auto r) { killed = r; });
+  container_->kill("", SIGKILL, Container::KillScope::Process, [&](const auto& r) { killed = r; });
   until_gone();
   EXPECT_TRUE(host_.script->was_killed);
   EXPECT_EQ((*waited_)->status, 137);
@@ -578,15 +578,16 @@ TEST_F(ContainerTest, AGuestThatDoesNotObeyIsKilled) {
 TEST_F(ContainerTest, ASignalReachesTheProcess) {
   run();
   std::optional<Result<>> killed;
-  container_->kill("", SIGUSR1, Container::KillScope::Container, [&](auto r) { killed = r; });
+  container_->kill("", SIGUSR1, Container::KillScope::Container,
+                   [&](const auto& r) { killed = r; });
   until([&] { return killed.has_value(); });
   EXPECT_THAT(*killed, IsOk());
   ASSERT_EQ(guest_->signals.size(), 1);
   EXPECT_EQ(guest_->signals[0].signal(), SIGUSR1);
   EXPECT_TRUE(guest_->signals[0].all());
-  container_->kill("", 0, Container::KillScope::Process, [&](auto r) { killed = r; });
+  container_->kill("", 0, Container::KillScope::Process, [&](const auto& r) { killed = r; });
   EXPECT_THAT(*killed, IsError(ErrorCode::Invalid));
-  container_->kill("", 65, Container::KillScope::Process, [&](auto r) { killed = r; });
+  container_->kill("", 65, Container::KillScope::Process, [&](const auto& r) { killed = r; });
   EXPECT_THAT(*killed, IsError(ErrorCode::Invalid));
 }
 
@@ -594,10 +595,10 @@ TEST_F(ContainerTest, ASignalBeforeTheAgentAnswersEndsTheStart) {
   ASSERT_THAT(create(), IsOk());
   start();
   std::optional<Result<>> killed;
-  container_->kill("", SIGWINCH, Container::KillScope::Process, [&](auto r) { killed = r; });
+  container_->kill("", SIGWINCH, Container::KillScope::Process, [&](const auto& r) { killed = r; });
   EXPECT_THAT(*killed, IsOk());
   EXPECT_FALSE(started_.has_value());
-  container_->kill("", SIGINT, Container::KillScope::Process, [&](auto r) { killed = r; });
+  container_->kill("", SIGINT, Container::KillScope::Process, [&](const auto& r) { killed = r; });
   until_gone();
   EXPECT_THAT(*started_, IsError(ErrorCode::Cancelled));
   EXPECT_EQ(status(), 130);
@@ -650,16 +651,17 @@ TEST_F(ContainerTest, AnExecHasItsOwnLife) {
   EXPECT_THAT(container_->add_exec("e1", process, {}, false), IsError(ErrorCode::AlreadyExists));
   EXPECT_THAT(container_->add_exec("../x", process, {}, false), IsError(ErrorCode::Invalid));
   std::optional<Result<>> started;
-  container_->start("e1", [&](auto r) { started = r; });
+  container_->start("e1", [&](const auto& r) { started = r; });
   until([&] { return started.has_value() && guest_->waiting.contains("e1"); });
   EXPECT_THAT(*started, IsOk());
   std::optional<Result<ExitRecord>> exit;
-  container_->wait("e1", [&](auto r) { exit = r; });
-  container_->remove("e1", [](auto r) { EXPECT_THAT(r, IsError(ErrorCode::FailedPrecondition)); });
+  container_->wait("e1", [&](const auto& r) { exit = r; });
+  container_->remove("e1",
+                     [](const auto& r) { EXPECT_THAT(r, IsError(ErrorCode::FailedPrecondition)); });
   guest_->end("e1", 5);
   until([&] { return exit.has_value(); });
   EXPECT_EQ((*exit)->status, 5);
-  container_->remove("e1", [](auto r) {
+  container_->remove("e1", [](const auto& r) {
     ASSERT_THAT(r, IsOk());
     EXPECT_EQ(r->status, 5);
   });
@@ -679,7 +681,7 @@ TEST_F(ContainerTest, AnExecOfAnAbsentProgramIs127AndTheContainerGoesOn) {
   process.args = {"x"};
   ASSERT_THAT(container_->add_exec("e1", process, {}, false), IsOk());
   std::optional<Result<>> started;
-  container_->start("e1", [&](auto r) { started = r; });
+  container_->start("e1", [&](const auto& r) { started = r; });
   until([&] { return started.has_value(); });
   EXPECT_THAT(*started, IsError(ErrorCode::FailedPrecondition));
   EXPECT_EQ(status("e1"), 127);
@@ -729,12 +731,13 @@ TEST_F(ContainerTest, AReaderThatStallsDoesNotKeepTheContainerFromBeingOver) {
 
 TEST_F(ContainerTest, DeleteWaitsUntilEverythingIsGivenBack) {
   run();
-  container_->remove("", [](auto r) { EXPECT_THAT(r, IsError(ErrorCode::FailedPrecondition)); });
+  container_->remove("",
+                     [](const auto& r) { EXPECT_THAT(r, IsError(ErrorCode::FailedPrecondition)); });
   guest_->end("", 4);
   guest_->end_outputs();
   until([this] { return (*container_->find(""))->state() == ProcessState::Stopped; });
   std::optional<Result<ExitRecord>> removed;
-  container_->remove("", [&](auto r) { removed = r; });
+  container_->remove("", [&](const auto& r) { removed = r; });
   EXPECT_FALSE(removed.has_value());
   until([&] { return removed.has_value(); });
   EXPECT_EQ((*removed)->status, 4);
@@ -744,7 +747,7 @@ TEST_F(ContainerTest, DeleteWaitsUntilEverythingIsGivenBack) {
 TEST_F(ContainerTest, DeleteOfWhatWasNeverStartedEndsTheMachine) {
   ASSERT_THAT(create(), IsOk());
   std::optional<Result<ExitRecord>> removed;
-  container_->remove("", [&](auto r) { removed = r; });
+  container_->remove("", [&](const auto& r) { removed = r; });
   until([&] { return removed.has_value(); });
   EXPECT_THAT(*removed, IsOk());
   EXPECT_TRUE(host_.script->was_killed);
@@ -796,8 +799,9 @@ TEST_F(ContainerTest, StdinAndSizesReachTheProcess) {
   ASSERT_THAT(create(), IsOk());
   const os::UniqueFd writer = *os::open_file(directory_ + "/in", O_WRONLY | O_NONBLOCK);
   ASSERT_THAT(os::write_all(writer.get(), as_bytes("typed")), IsOk());
-  container_->resize("", 80, 24, [](auto r) { EXPECT_THAT(r, IsOk()); });
-  container_->resize("", 70'000, 1, [](auto r) { EXPECT_THAT(r, IsError(ErrorCode::Invalid)); });
+  container_->resize("", 80, 24, [](const auto& r) { EXPECT_THAT(r, IsOk()); });
+  container_->resize("", 70'000, 1,
+                     [](const auto& r) { EXPECT_THAT(r, IsError(ErrorCode::Invalid)); });
   start();
   boot();
   until([this] { return started_.has_value() && guest_->received[guest_->in()] == "typed"; });
@@ -805,7 +809,7 @@ TEST_F(ContainerTest, StdinAndSizesReachTheProcess) {
   EXPECT_EQ(guest_->started->process().terminal_columns(), 80);
   EXPECT_EQ(guest_->started->process().stderr_stream(), 0);
   std::optional<Result<>> resized;
-  container_->resize("", 132, 43, [&](auto r) { resized = r; });
+  container_->resize("", 132, 43, [&](const auto& r) { resized = r; });
   until([&] { return resized.has_value(); });
   ASSERT_EQ(guest_->sizes.size(), 1);
   EXPECT_EQ(guest_->sizes[0].columns(), 132);

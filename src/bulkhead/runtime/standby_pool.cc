@@ -23,7 +23,6 @@
 #include "bulkhead/oci/spec.h"
 #include "bulkhead/os/file.h"
 #include "bulkhead/os/file_info.h"
-#include "bulkhead/os/own_process.h"
 #include "bulkhead/os/process.h"
 #include "bulkhead/os/replace_file.h"
 #include "bulkhead/os/socket.h"

@@ -39,7 +39,7 @@ class StandbyPoolTest : public ::testing::Test {
     EXPECT_THAT(options_.settle(), IsOk());
   }
 
-  ~StandbyPoolTest() override { EXPECT_THAT(os::remove_tree(directory_), IsOk()); }
+  void TearDown() override { EXPECT_THAT(os::remove_tree(directory_), IsOk()); }
 
   /// What a shim of that id, which lives as long as the lock, has beside it.
   os::FileLock make(const std::string& id) {
