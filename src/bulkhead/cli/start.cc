@@ -23,6 +23,7 @@
 #include "bulkhead/runtime/container_record.h"
 #include "bulkhead/runtime/container_store.h"
 #include "bulkhead/runtime/launch.h"
+#include "bulkhead/runtime/standby_pool.h"
 #include "bulkhead/v1/options.pb.h"
 
 namespace bulkhead::cli {
@@ -128,6 +129,9 @@ Result<int> start_container(runtime::ContainerStore& store, const runtime::Conta
   std::optional<os::FileLock> lock;
   if (!options.has_shim || !store.has_shim(record.id)) {
     lock = BH_TRY(take_shim_lock(store, record));
+  }
+  if (options.has_shim && lock) {
+    runtime::StandbyPool(store.paths()).discard(record.id);
   }
   const bool has_terminal = BH_TRY(load_spec(store, record.id)).process->terminal;
   auto streams = BH_TRY(Streams::make(store.paths().container_run(record.id), "",

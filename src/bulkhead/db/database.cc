@@ -181,15 +181,23 @@ Database::Database(Database&&) noexcept = default;
 Database& Database::operator=(Database&&) noexcept = default;
 Database::~Database() = default;
 
+namespace {
+
+/// SQLite makes files 0644; ours hold names that are nobody else's business. A file that is there
+/// is not opened, and one that was made is closed before SQLite has it: whoever closes a file drops
+/// all locks of its process on it (POSIX), and others take its log for nobody's.
+Result<> make_file(const std::string& path) {
+  const auto file = os::open_file(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+  return file || file.error().code() == ErrorCode::AlreadyExists ? Result<>()
+                                                                 : Result<>(file.error());
+}
+
+}  // namespace
+
 Result<Database> Database::open(const std::string& path,
                                 std::span<const std::string_view> migrations,
                                 const Options& options) {
-  // SQLite makes files 0644; ours hold names that are nobody else's business. A file that is there
-  // is not opened: closing it would drop this process's locks on it (POSIX).
-  const auto file = os::open_file(path, O_RDWR | O_CREAT | O_EXCL, 0600);
-  if (!file && file.error().code() != ErrorCode::AlreadyExists) {
-    return file.error();
-  }
+  BH_TRY(make_file(path));
   Database database = BH_TRY(connect(path, options.busy_timeout));
   BH_TRY(database.use_write_ahead_log());
   BH_TRY(database.execute("PRAGMA foreign_keys=ON"));

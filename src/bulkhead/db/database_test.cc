@@ -1,14 +1,19 @@
 #include "bulkhead/db/database.h"
 
 #include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 
 #include <gmock/gmock.h>
@@ -17,6 +22,9 @@
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/testing.h"
 #include "bulkhead/os/file.h"
+#include "bulkhead/os/io.h"
+#include "bulkhead/os/socket.h"
+#include "bulkhead/os/unique_fd.h"
 
 namespace bulkhead::db {
 namespace {
@@ -163,6 +171,58 @@ TEST_F(DatabaseTest, ALockedFileIsUnavailableAfterTheTimeout) {
 TEST_F(DatabaseTest, WhatIsNoDatabaseIsCorrupt) {
   ASSERT_THAT(os::write_file_atomically(path(), std::string(4096, 'x')), IsOk());
   EXPECT_THAT(Database::open(path(), kFirst), IsError(ErrorCode::Corrupt));
+}
+
+/// Another process, for locks are a process's; it is there before SQLite is used in this one. It
+/// looks into the database, and closes it, as often as it is asked.
+class Other {
+ public:
+  explicit Other(const std::string& path) {
+    auto [ours, theirs] = os::make_socket_pair().value();
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      ours.reset();
+      std::array<std::byte, 1> rows{};
+      while (os::read_some(theirs.get(), rows).value() == rows.size()) {
+        auto database = Database::open(path, kFirst).value();
+        rows[0] = static_cast<std::byte>(count(database));
+        {
+          const Database closed = std::move(database);
+        }
+        std::ignore = os::write_all(theirs.get(), rows);
+      }
+      ::_exit(0);
+    }
+    channel_ = std::move(ours);
+  }
+
+  Other(const Other&) = delete;
+  Other& operator=(const Other&) = delete;
+
+  ~Other() {
+    channel_.reset();
+    ::waitpid(pid_, nullptr, 0);
+  }
+
+  [[nodiscard]] int rows() const {
+    std::array<std::byte, 1> answer{};
+    EXPECT_THAT(os::write_all(channel_.get(), answer), IsOk());
+    EXPECT_THAT(os::read_some(channel_.get(), answer), IsOkAnd(answer.size()));
+    return static_cast<int>(answer[0]);
+  }
+
+ private:
+  pid_t pid_ = -1;
+  os::UniqueFd channel_;
+};
+
+TEST_F(DatabaseTest, WhoMadeTheFileKeepsItsLocks) {
+  const Other other(path());
+  auto database = Database::open(path(), kFirst).value();
+  // The last to close takes the log away, if it knows of nobody else.
+  EXPECT_EQ(other.rows(), 0);
+  ASSERT_THAT(database.execute("INSERT INTO t VALUES ('k', 1)"), IsOk());
+  EXPECT_EQ(other.rows(), 1);
 }
 
 TEST_F(DatabaseTest, TheFileIsPrivate) {

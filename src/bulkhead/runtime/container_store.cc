@@ -383,7 +383,8 @@ Result<bool> ContainerStore::reap_one(const std::string& id,
     return true;
   }
   // A file that cannot be read says nothing of a living shim: look at the lock.
-  if (const auto state = load_state(id); state && !says_alive(*state)) {
+  if (const auto state = load_state(id);
+      state && !says_alive(*state) && !os::path_exists(paths_.container_run(id))) {
     return false;
   }
   const auto lock = BH_TRY(try_lock(id));
@@ -393,6 +394,10 @@ Result<bool> ContainerStore::reap_one(const std::string& id,
   // Once more under the lock: its shim may just have written its last word.
   auto state = load_state(id);
   if (state && !says_alive(*state)) {
+    // Killed between its last word and giving back, perhaps.
+    if (release) {
+      release(id);
+    }
     std::ignore = remove_run_directory(id);
     return false;
   }
