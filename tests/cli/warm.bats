@@ -162,6 +162,12 @@ at_random() {
   bulkhead exec spiky echo alive | grep -qx alive
 }
 
+@test "a machine from a template ends in order" {
+  bulkhead run --name one "$BUSYBOX" true
+  [ "$(field one .state.warm)" = true ]
+  ! cat "$BULKHEAD_STATE_DIR/containers/$(field one .id)/shim.log" 2>/dev/null | grep .
+}
+
 @test "a template that others may write is dropped" {
   chmod 0644 "$DIRECTORY/memory"
   starts_cold

@@ -365,6 +365,10 @@ void Container::on_machine_exit(const vmm::MachineExit& exit) {
   machine_is_gone_ = true;
   loop_.cancel(std::exchange(boot_timer_, 0));
   loop_.cancel(std::exchange(end_timer_, 0));
+  if (tearing_down_ && exit.status.signal != 0 && exit.status.signal != SIGKILL) {
+    log::warning("container {}: its machine did not end in order: {}", config_.id,
+                 exit.description);
+  }
   if (!tearing_down_) {
     blame(exit.description);
     log::debug("console of {}: {}", config_.id, machine_->console_tail());
