@@ -153,6 +153,24 @@ S
   bulkhead run --name two "$BUSYBOX" echo hello | grep -qx hello
 }
 
+@test "killed while a container takes it: the container runs, or was killed with it" {
+  local delay run shim status
+  for delay in 0 0.002 0.004 0.006 0.01; do
+    wait_until 40 stands_by
+    shim=$(shim_of "$(ready)")
+    bulkhead run --rm "$BUSYBOX" echo hello >"$WORK/out" &
+    run=$!
+    sleep "$delay"
+    kill -9 "$shim"
+    status=0
+    wait "$run" || status=$?
+    [ "$status" -eq 137 ] || grep -qx hello "$WORK/out"
+  done
+  wait_until 40 stands_by
+  [ -z "$(ls "$BULKHEAD_RUN_DIR/standby/taken")" ]
+  bulkhead network inspect bulkhead | jq -e '.[0].containers | length == 1'
+}
+
 @test "a machine that stands still is replaced by one that boots" {
   local first
   first=$(ready)

@@ -105,6 +105,18 @@ void tell_cause(const runtime::ContainerStore& store, const runtime::ContainerRe
   }
 }
 
+/// The shim that stood by for the container has been killed: all that it held is given back, and
+/// another one started.
+Result<int> start_without_standby(runtime::ContainerStore& store,
+                                  const runtime::ContainerRecord& record,
+                                  StartContainerOptions options) {
+  runtime::StandbyPool(store.paths()).discard(record.id);
+  std::ignore = BH_TRY(store.lock(record.id, kUndo));
+  std::ignore = BH_TRY(open_containers(store.paths()));
+  options.has_shim = false;
+  return start_container(store, record, options);
+}
+
 }  // namespace
 
 Result<oci::Spec> load_spec(const runtime::ContainerStore& store, const std::string& id) {
@@ -127,11 +139,10 @@ int failed_start_status(Session& session, const ProcessId& process) {
 Result<int> start_container(runtime::ContainerStore& store, const runtime::ContainerRecord& record,
                             const StartContainerOptions& options) {
   std::optional<os::FileLock> lock;
-  if (!options.has_shim || !store.has_shim(record.id)) {
+  if (!options.has_shim) {
     lock = BH_TRY(take_shim_lock(store, record));
-  }
-  if (options.has_shim && lock) {
-    runtime::StandbyPool(store.paths()).discard(record.id);
+  } else if (!store.has_shim(record.id)) {
+    return start_without_standby(store, record, options);
   }
   const bool has_terminal = BH_TRY(load_spec(store, record.id)).process->terminal;
   auto streams = BH_TRY(Streams::make(store.paths().container_run(record.id), "",
@@ -146,11 +157,20 @@ Result<int> start_container(runtime::ContainerStore& store, const runtime::Conta
     mark(options.timing, "shim started");
   }
   const ProcessId process{.container = record.id, .exec = {}};
-  auto session = BH_TRY(Session::open(store.socket_path(record.id), process,
-                                      options.attach ? SignalMode::PassOn : SignalMode::Leave));
+  auto opened = Session::open(store.socket_path(record.id), process,
+                              options.attach ? SignalMode::PassOn : SignalMode::Leave);
+  if (!opened) {
+    return options.has_shim ? start_without_standby(store, record, options)
+                            : Result<int>(std::move(opened.error()));
+  }
+  auto session = *std::move(opened);
   const auto created = session->task().create_and_wait(
       create_request(store, record, streams, has_terminal, timing_file));
   mark(options.timing, "create answered");
+  if (!created && options.has_shim && created.error().code() == ErrorCode::Unavailable) {
+    session.reset();
+    return start_without_standby(store, record, options);
+  }
   if (!created) {
     undo(*session, record.id);
     return session->interrupted_by() != 0 ? Result<int>(128 + session->interrupted_by())
