@@ -7,7 +7,6 @@
 
 #include "bulkhead/base/clock.h"
 #include "bulkhead/base/error.h"
-#include "bulkhead/base/name.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/table.h"
 #include "bulkhead/base/text.h"

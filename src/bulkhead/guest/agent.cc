@@ -304,11 +304,12 @@ Result<> Agent::launch_first(const v1::StartRequest& plan,
     staged_.reset();
   }
   const bool is_staged = staged_.has_value();
+  const auto launch_now = [&] { return launch(plan, std::move(on_started)); };  // once
   root_mount_.begin(plan.root());
   // What needs no disk: the machine, and the first process, if it was staged.
   Result<> begun = set_up_machine(plan);
   if (begun && is_staged) {
-    begun = launch(plan, std::move(on_started));
+    begun = launch_now();
   }
   Result<> mounted = root_mount_.finish();
   BH_TRY(std::move(begun));
@@ -319,7 +320,7 @@ Result<> Agent::launch_first(const v1::StartRequest& plan,
     staged_.reset();
     return first_->give_root(plan);
   }
-  return launch(plan, std::move(on_started));
+  return launch_now();
 }
 
 void Agent::start(v1::StartRequest request, ttrpc::Responder<v1::StartResponse> respond) {
