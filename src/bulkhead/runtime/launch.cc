@@ -4,7 +4,6 @@
 
 #include "bulkhead/base/result.h"
 #include "bulkhead/os/file.h"
-#include "bulkhead/os/own_process.h"
 #include "bulkhead/os/process.h"
 #include "bulkhead/os/socket.h"
 #include "bulkhead/os/unique_fd.h"

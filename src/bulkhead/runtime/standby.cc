@@ -9,7 +9,6 @@
 
 #include "bulkhead/agent/v1/agent.pb.h"
 #include "bulkhead/agent_client/agent.h"
-#include "bulkhead/base/clock.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/network/resolver.h"
