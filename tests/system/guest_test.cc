@@ -708,6 +708,7 @@ TEST_F(GuestTest, SignalReachesAll) {
 TEST_F(GuestTest, ManyAtATimeAndOneAfterAnother) {
   boot_idle();
   std::vector<std::shared_ptr<HostProcess>> many;
+  many.reserve(20);
   for (int i = 0; i < 20; ++i) {
     many.push_back(
         machine_->exec(GuestMachine::process({"sh", "-c", fmt::format("sleep 0.2; exit {}", i)})));

@@ -17,6 +17,7 @@
 #include "bulkhead/base/testing.h"
 #include "bulkhead/os/io.h"
 #include "bulkhead/os/unique_fd.h"
+#include "bulkhead/vmm/accelerator.h"
 #include "bulkhead/vmm/machine.h"
 
 namespace bulkhead::vmm::qemu {

@@ -199,6 +199,7 @@ MachinePlan plan_machine(const MachineConfig& config, const Platform& platform) 
 
 std::vector<jail::Share> jail_shares(const MachineConfig& config) {
   std::vector<jail::Share> shares;
+  shares.reserve(config.shares.size());
   for (const Share& share : config.shares) {
     shares.push_back({.source = share.path,
                       .target = fmt::format("{}/{}", kJailShares, shares.size()),
