@@ -184,4 +184,8 @@ std::string format_duration(std::chrono::seconds duration) {
   return plural(seconds < 0 ? 0 : seconds, "second");
 }
 
+std::string format_age(WallTime since, WallTime now) {
+  return format_duration(std::chrono::duration_cast<std::chrono::seconds>(now - since));
+}
+
 }  // namespace bulkhead

@@ -25,4 +25,7 @@ Result<WallTime> parse_rfc3339(std::string_view text);
 /// "5 minutes", as docker prints ages and durations.
 std::string format_duration(std::chrono::seconds duration);
 
+/// The same, from one time to another.
+std::string format_age(WallTime since, WallTime now = wall_now());
+
 }  // namespace bulkhead

@@ -11,7 +11,6 @@
 #include <gtest/gtest.h>
 
 #include "bulkhead/base/bytes.h"
-#include "bulkhead/base/digest.h"
 #include "bulkhead/base/testing.h"
 #include "bulkhead/config/paths.h"
 #include "bulkhead/oci/spec.h"
@@ -22,7 +21,7 @@
 #include "bulkhead/runtime/container_store.h"
 #include "bulkhead/runtime/templates.h"
 #include "bulkhead/store/catalog.h"
-#include "bulkhead/store/image_record.h"
+#include "bulkhead/store/testing.h"
 
 namespace bulkhead::cli {
 namespace {
@@ -130,16 +129,7 @@ TEST_F(CandidatesTest, ImagesAreNamedAsPeopleNameThem) {
   auto catalog = store::Catalog::open(paths_.images_database());
   ASSERT_THAT(catalog, IsOk());
   for (const char* reference : {"docker.io/library/alpine:3", "quay.io/team/app:1"}) {
-    const Digest digest = Digest::from_hex(DigestAlgorithm::Sha256, std::string(64, 'a'));
-    const store::ImageRecord record = {.reference = reference,
-                                       .target = {.media_type = "t", .digest = digest, .size = 1},
-                                       .manifest = digest,
-                                       .config = digest,
-                                       .chain = digest,
-                                       .platform = {"linux", "amd64", ""},
-                                       .size_bytes = 61'300'000,
-                                       .created = ""};
-    ASSERT_THAT(catalog->put(record, {}, {}), IsOk());
+    ASSERT_THAT(catalog->put(store::test_image(reference), {}, {}), IsOk());
   }
   EXPECT_THAT(ask("run", "IMAGE"), UnorderedElementsAre(word("alpine:3", "61.3 MB"),
                                                         word("quay.io/team/app:1", "61.3 MB")));

@@ -355,30 +355,36 @@ void add_program(Tree& tree, const std::string& name, const std::string& descrip
   });
 }
 
-void add_standby(Tree& tree, CLI::App& system) {
-  CLI::App* standby = system.add_subcommand("standby", "Machines that wait for their container");
-  standby->require_subcommand(1);
-  standby->footer(
-      "With [standby] machines = 1 in the configuration, a machine waits for each next `bulkhead "
-      "run`,\n"
-      "which then takes a fraction of the time. Each takes the memory of an idle container.");
-  auto list_format = std::make_shared<OutputFormat>(OutputFormat::Table);
+/// What is listed by its ids, and removed by them.
+struct Listed {
+  std::string command;      ///< "bulkhead system template"
+  std::string placeholder;  ///< "TEMPLATE"
+  std::string list_description;
+  std::string remove_description;
+  std::string example_id;
+};
+
+void add_list_and_removal(Tree& tree, CLI::App& parent, const Listed& listed,
+                          Result<int> (*list_function)(const config::Paths&, OutputFormat),
+                          Result<int> (*remove_function)(const config::Paths&,
+                                                         const RemoveByIdOptions&)) {
+  parent.require_subcommand(1);
+  auto format = std::make_shared<OutputFormat>(OutputFormat::Table);
   CLI::App* list =
-      tree.command(*standby, "list", "List machines that stand by", list_format, standby_list)
-          ->alias("ls");
-  add_format(*list, *list_format);
-  auto options = std::make_shared<StandbyRemoveOptions>();
+      tree.command(parent, "list", listed.list_description, format, list_function)->alias("ls");
+  add_format(*list, *format);
+  auto options = std::make_shared<RemoveByIdOptions>();
   CLI::App* remove =
-      tree.command(*standby, "rm", "End machines that stand by", options, standby_remove);
+      tree.command(parent, "rm", listed.remove_description, options, remove_function);
   remove->footer(
-      "Examples:\n"
-      "  bulkhead system standby rm 1f0c6a2b9d3e\n"
-      "  bulkhead system standby rm --all");
-  remove->add_option("MACHINE", options->machines, "Ids, as standby list shows them");
+      fmt::format("Examples:\n  {0} rm {1}\n  {0} rm --all", listed.command, listed.example_id));
+  remove->add_option(listed.placeholder, options->ids,
+                     fmt::format("Ids, as {} list shows them", parent.get_name()));
   remove->add_flag("-a,--all", options->all, "All of them");
-  remove->parse_complete_callback([options] {
-    if (options->machines.empty() && !options->all) {
-      throw CLI::RequiredError("MACHINE (as `bulkhead system standby list` shows it) or --all");
+  remove->parse_complete_callback([options, listed] {
+    if (options->ids.empty() && !options->all) {
+      throw CLI::RequiredError(
+          fmt::format("{} (as `{} list` shows it) or --all", listed.placeholder, listed.command));
     }
   });
 }
@@ -407,26 +413,26 @@ void add_system(Tree& tree) {
 
   CLI::App* templates =
       system->add_subcommand("template", "Saved machines that containers start from");
-  templates->require_subcommand(1);
-  auto list_format = std::make_shared<OutputFormat>(OutputFormat::Table);
-  CLI::App* list =
-      tree.command(*templates, "list", "List templates", list_format, template_list)->alias("ls");
-  add_format(*list, *list_format);
-  auto remove_options = std::make_shared<TemplateRemoveOptions>();
-  CLI::App* remove = tree.command(*templates, "rm", "Remove templates; containers are not touched",
-                                  remove_options, template_remove);
-  remove->footer(
-      "Examples:\n"
-      "  bulkhead system template rm 1f0c6a2b9d3e4587\n"
-      "  bulkhead system template rm --all");
-  remove->add_option("TEMPLATE", remove_options->templates, "Ids, as template list shows them");
-  remove->add_flag("-a,--all", remove_options->all, "All of them");
-  remove->parse_complete_callback([remove_options] {
-    if (remove_options->templates.empty() && !remove_options->all) {
-      throw CLI::RequiredError("TEMPLATE (as `bulkhead system template list` shows it) or --all");
-    }
-  });
-  add_standby(tree, *system);
+  add_list_and_removal(tree, *templates,
+                       {.command = "bulkhead system template",
+                        .placeholder = "TEMPLATE",
+                        .list_description = "List templates",
+                        .remove_description = "Remove templates; containers are not touched",
+                        .example_id = "1f0c6a2b9d3e4587"},
+                       template_list, template_remove);
+
+  CLI::App* standby = system->add_subcommand("standby", "Machines that wait for their container");
+  standby->footer(
+      "With [standby] machines = 1 in the configuration, a machine waits for each next `bulkhead "
+      "run`,\n"
+      "which then takes a fraction of the time. Each takes the memory of an idle container.");
+  add_list_and_removal(tree, *standby,
+                       {.command = "bulkhead system standby",
+                        .placeholder = "MACHINE",
+                        .list_description = "List machines that stand by",
+                        .remove_description = "End machines that stand by",
+                        .example_id = "1f0c6a2b9d3e"},
+                       standby_list, standby_remove);
 }
 
 void add_network(Tree& tree) {

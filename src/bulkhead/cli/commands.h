@@ -158,22 +158,18 @@ Result<int> system_warm(const config::Paths& paths, const MachineOptions& option
 
 Result<int> template_list(const config::Paths& paths, OutputFormat format);
 
-struct TemplateRemoveOptions {
-  std::vector<std::string> templates;
+/// Of things that have an id and no name.
+struct RemoveByIdOptions {
+  std::vector<std::string> ids;
   bool all = false;
 };
 
-Result<int> template_remove(const config::Paths& paths, const TemplateRemoveOptions& options);
+Result<int> template_remove(const config::Paths& paths, const RemoveByIdOptions& options);
 
 /// Machines that stand by for containers.
 Result<int> standby_list(const config::Paths& paths, OutputFormat format);
 
-struct StandbyRemoveOptions {
-  std::vector<std::string> machines;
-  bool all = false;
-};
-
-Result<int> standby_remove(const config::Paths& paths, const StandbyRemoveOptions& options);
+Result<int> standby_remove(const config::Paths& paths, const RemoveByIdOptions& options);
 
 struct NetworkListOptions {
   bool quiet = false;

@@ -205,7 +205,7 @@ Result<NewContainer> create_container(const config::Paths& paths, runtime::Conta
   auto created = store.create(std::move(record), spec);
   if (!created) {
     if (standby) {
-      pool.discard(*standby);
+      pool.forget(*standby);
     }
     return std::move(created.error());
   }

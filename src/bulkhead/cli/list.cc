@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <iterator>
 #include <optional>
@@ -33,20 +32,16 @@ using runtime::StoredContainer;
 
 constexpr std::size_t kShortCommand = 24;
 
-std::string since(WallTime time) {
-  return format_duration(std::chrono::duration_cast<std::chrono::seconds>(wall_now() - time));
-}
-
 std::string status_text(const StoredContainer& container) {
   const auto& state = container.state;
   switch (state.status) {
     case ContainerStatus::Created:
       return "Created";
     case ContainerStatus::Running:
-      return "Up " + since(state.started_at.value_or(container.record.created));
+      return "Up " + format_age(state.started_at.value_or(container.record.created));
     case ContainerStatus::Stopped:
       return fmt::format("Exited ({}) {} ago", state.exit_code,
-                         since(state.finished_at.value_or(container.record.created)));
+                         format_age(state.finished_at.value_or(container.record.created)));
   }
   return {};
 }
@@ -188,8 +183,9 @@ Result<int> list(const config::Paths& paths, const ListOptions& options) {
   for (const StoredContainer& container : containers) {
     const auto& record = container.record;
     table.add({record.id.substr(0, id_length), oci::familiar(record.image),
-               command_text(record.command, options.no_truncation), since(record.created) + " ago",
-               status_text(container), container.state.address, record.name});
+               command_text(record.command, options.no_truncation),
+               format_age(record.created) + " ago", status_text(container), container.state.address,
+               record.name});
   }
   fmt::print("{}", table.text());
   return 0;

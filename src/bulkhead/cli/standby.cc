@@ -1,4 +1,3 @@
-#include <chrono>
 #include <string>
 #include <utility>
 #include <vector>
@@ -42,10 +41,9 @@ std::string to_json(const std::vector<runtime::StandbyRecord>& machines) {
 std::string to_table(const std::vector<runtime::StandbyRecord>& machines) {
   Table table({"MACHINE", "CPUS", "MEMORY", "NETWORK", "STATUS", "SINCE"});
   for (const runtime::StandbyRecord& one : machines) {
-    const auto age = std::chrono::duration_cast<std::chrono::seconds>(wall_now() - one.since);
     table.add({one.id.substr(0, kShortId), std::to_string(one.options.vcpus),
                format_size(one.options.memory_bytes), one.options.network, status_of(one),
-               format_duration(age) + " ago"});
+               format_age(one.since) + " ago"});
   }
   return table.text();
 }
@@ -62,18 +60,19 @@ Result<int> standby_list(const config::Paths& paths, OutputFormat format) {
   return 0;
 }
 
-Result<int> standby_remove(const config::Paths& paths, const StandbyRemoveOptions& options) {
+Result<int> standby_remove(const config::Paths& paths, const RemoveByIdOptions& options) {
   const runtime::StandbyPool pool(paths);
-  const std::vector<std::string> wanted = options.machines;
-  for (const runtime::StandbyRecord& one : BH_TRY(pool.list())) {
-    if (options.all) {
-      BH_TRY(pool.remove(one.id));
-      fmt::print("{}\n", one.id);
+  std::vector<std::string> ids;
+  if (!options.all) {
+    ids = options.ids;
+  } else {
+    for (const runtime::StandbyRecord& one : BH_TRY(pool.list())) {
+      ids.push_back(one.id);
     }
   }
-  for (const std::string& machine : wanted) {
-    BH_TRY(pool.remove(machine));
-    fmt::print("{}\n", machine);
+  for (const std::string& id : ids) {
+    BH_TRY(pool.remove(id));
+    fmt::print("{}\n", id);
   }
   return 0;
 }

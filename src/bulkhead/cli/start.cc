@@ -109,7 +109,7 @@ void tell_cause(const runtime::ContainerStore& store, const runtime::ContainerRe
 Result<int> start_without_standby(runtime::ContainerStore& store,
                                   const runtime::ContainerRecord& record,
                                   StartContainerOptions options) {
-  runtime::StandbyPool(store.paths()).discard(record.id);
+  runtime::StandbyPool(store.paths()).forget(record.id);
   std::ignore = BH_TRY(store.lock(record.id, kUndo));
   std::ignore = BH_TRY(open_containers(store.paths()));
   options.has_shim = false;

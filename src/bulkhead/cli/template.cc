@@ -1,7 +1,6 @@
 #include <fcntl.h>
 #include <sched.h>
 
-#include <chrono>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -48,17 +47,12 @@ std::string to_json(const std::vector<runtime::TemplateRecord>& templates) {
   return json::write(array, json::Style::Pretty);
 }
 
-std::string age(WallTime since) {
-  return format_duration(std::chrono::duration_cast<std::chrono::seconds>(wall_now() - since)) +
-         " ago";
-}
-
 std::string to_table(const std::vector<runtime::TemplateRecord>& templates) {
   Table table({"TEMPLATE", "CPUS", "MEMORY", "NETWORK", "SIZE", "CREATED", "LAST USED"});
   for (const runtime::TemplateRecord& one : templates) {
     table.add({one.key, std::to_string(one.shape.vcpus), format_size(one.shape.memory_bytes),
-               one.shape.has_network ? "yes" : "none", format_size(one.bytes), age(one.created),
-               age(one.last_used)});
+               one.shape.has_network ? "yes" : "none", format_size(one.bytes),
+               format_age(one.created) + " ago", format_age(one.last_used) + " ago"});
   }
   return table.text();
 }
@@ -99,11 +93,11 @@ Result<int> template_list(const config::Paths& paths, OutputFormat format) {
   return 0;
 }
 
-Result<int> template_remove(const config::Paths& paths, const TemplateRemoveOptions& options) {
+Result<int> template_remove(const config::Paths& paths, const RemoveByIdOptions& options) {
   const runtime::Templates templates(paths);
   std::vector<std::string> keys;
   if (!options.all) {
-    keys = options.templates;
+    keys = options.ids;
   } else {
     for (const runtime::TemplateRecord& one : BH_TRY(templates.list())) {
       keys.push_back(one.key);

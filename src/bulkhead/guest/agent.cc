@@ -210,12 +210,10 @@ void Agent::prepare(v1::PrepareRequest request, ttrpc::Responder<v1::PrepareResp
 
 Result<> Agent::begin_rehearsal(const v1::StartRequest& plan,
                                 std::move_only_function<void(StartOutcome)> on_started) {
-  if (plan.process().arguments().empty()) {
-    return fail(ErrorCode::Invalid, "no program is named");
-  }
+  const std::string program = BH_TRY(Rehearsal::program_of(plan));
   root_mount_.begin(plan.root());
   BH_TRY(root_mount_.finish());
-  BH_TRY(Rehearsal::fill_root(kContainerRoot, plan.process().arguments(0)));
+  BH_TRY(Rehearsal::fill_root(kContainerRoot, program));
   return launch_first(plan, std::move(on_started));
 }
 

@@ -21,13 +21,6 @@
 namespace bulkhead::guest {
 namespace {
 
-Result<std::string> program_of(const agent::v1::StartRequest& plan) {
-  if (plan.process().arguments().empty()) {
-    return fail(ErrorCode::Invalid, "no program is named");
-  }
-  return plan.process().arguments(0);
-}
-
 /// As a container's: an overlay, of two directories in memory.
 Result<os::UniqueFd> make_root(const std::string& program) {
   const std::string place = kRehearsalDirectory;
@@ -49,6 +42,13 @@ Result<os::UniqueFd> make_root(const std::string& program) {
 }
 
 }  // namespace
+
+Result<std::string> Rehearsal::program_of(const agent::v1::StartRequest& plan) {
+  if (plan.process().arguments().empty()) {
+    return fail(ErrorCode::Invalid, "no program is named");
+  }
+  return plan.process().arguments(0);
+}
 
 Result<> Rehearsal::fill_root(const std::string& root, const std::string& program) {
   for (const char* directory : {"/proc", "/dev", "/sys", "/etc"}) {

@@ -22,6 +22,9 @@ class Rehearsal {
   /// Goes on, and ends by itself, or with this object.
   Result<> begin();
 
+  /// What a plan names. Errors: Invalid when it names nothing.
+  static Result<std::string> program_of(const agent::v1::StartRequest& plan);
+
   /// Writes `program`, and what else a process needs to be started, below `root`.
   static Result<> fill_root(const std::string& root, const std::string& program);
 

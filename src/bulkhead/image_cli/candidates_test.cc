@@ -9,12 +9,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "bulkhead/base/digest.h"
 #include "bulkhead/base/testing.h"
 #include "bulkhead/os/file.h"
 #include "bulkhead/program/complete.h"
 #include "bulkhead/store/catalog.h"
-#include "bulkhead/store/image_record.h"
+#include "bulkhead/store/testing.h"
 
 namespace bulkhead::image_cli {
 namespace {
@@ -44,17 +43,8 @@ class CandidatesTest : public ::testing::Test {
     ASSERT_THAT(os::make_directories(directory_), IsOk());
     auto catalog = store::Catalog::open(directory_ + "/images.db");
     ASSERT_THAT(catalog, IsOk());
-    const Digest digest = Digest::from_hex(DigestAlgorithm::Sha256, std::string(64, 'a'));
     for (const std::string& reference : references) {
-      const store::ImageRecord record = {.reference = reference,
-                                         .target = {.media_type = "t", .digest = digest, .size = 1},
-                                         .manifest = digest,
-                                         .config = digest,
-                                         .chain = digest,
-                                         .platform = {"linux", "amd64", ""},
-                                         .size_bytes = 1,
-                                         .created = ""};
-      ASSERT_THAT(catalog->put(record, {}, {}), IsOk());
+      ASSERT_THAT(catalog->put(store::test_image(reference), {}, {}), IsOk());
     }
   }
 

@@ -7,7 +7,6 @@
 #include <gtest/gtest.h>
 
 #include "bulkhead/base/clock.h"
-#include "bulkhead/base/digest.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/testing.h"
 #include "bulkhead/image_cli/command_line.h"
@@ -16,29 +15,20 @@
 #include "bulkhead/json/parse.h"
 #include "bulkhead/json/value.h"
 #include "bulkhead/store/image_record.h"
+#include "bulkhead/store/testing.h"
 
 namespace bulkhead::image_cli {
 namespace {
 
-store::ImageRecord record(const std::string& reference, char letter) {
-  const Digest digest = Digest::from_hex(DigestAlgorithm::Sha256, std::string(64, letter));
-  return {.reference = reference,
-          .target = {.media_type = "t", .digest = digest, .size = 1},
-          .manifest = digest,
-          .config = digest,
-          .chain = digest,
-          .platform = {"linux", "amd64", ""},
-          .size_bytes = 61'300'000,
-          .created = "2026-01-01T00:00:00Z"};
-}
+using store::test_image;
 
 const WallTime kNow = *parse_rfc3339("2026-01-01T00:05:00Z");
 
 TEST(ImageList, LooksLikeDockers) {
-  store::ImageRecord digest_only = record("quay.io/x@sha256:" + std::string(64, 'b'), 'b');
+  store::ImageRecord digest_only = test_image("quay.io/x@sha256:" + std::string(64, 'b'), 'b');
   digest_only.created = "";
-  EXPECT_EQ(format_list({record("docker.io/library/alpine:3", 'a'), digest_only}, ListFormat::Table,
-                        kNow),
+  EXPECT_EQ(format_list({test_image("docker.io/library/alpine:3", 'a'), digest_only},
+                        ListFormat::Table, kNow),
             "REPOSITORY   TAG      IMAGE ID       CREATED         SIZE\n"
             "alpine       3        aaaaaaaaaaaa   5 minutes ago   61.3 MB\n"
             "quay.io/x    <none>   bbbbbbbbbbbb   N/A             61.3 MB\n");
@@ -47,15 +37,16 @@ TEST(ImageList, LooksLikeDockers) {
 }
 
 TEST(ImageList, GivesEachIdOnce) {
-  EXPECT_EQ(format_list({record("docker.io/library/a:1", 'a'), record("docker.io/library/a:2", 'a'),
-                         record("docker.io/library/b:1", 'b')},
-                        ListFormat::Ids, kNow),
+  EXPECT_EQ(format_list(
+                {test_image("docker.io/library/a:1", 'a'), test_image("docker.io/library/a:2", 'a'),
+                 test_image("docker.io/library/b:1", 'b')},
+                ListFormat::Ids, kNow),
             "aaaaaaaaaaaa\nbbbbbbbbbbbb\n");
 }
 
 TEST(ImageList, IsJsonWhenAsked) {
   const auto value = json::parse(
-      format_list({record("docker.io/library/a:1", 'a')}, ListFormat::Json, kNow), "list");
+      format_list({test_image("docker.io/library/a:1", 'a')}, ListFormat::Json, kNow), "list");
   ASSERT_THAT(value, IsOk());
   EXPECT_EQ(*value->as_array()->at(0).find("repository")->as_string(), "a");
   EXPECT_EQ(value->as_array()->at(0).find("size")->as_integer<int>(), 61'300'000);

@@ -1,5 +1,4 @@
 
-#include <chrono>
 #include <set>
 #include <string>
 #include <string_view>
@@ -40,7 +39,7 @@ std::string age_of(const store::ImageRecord& image, WallTime now) {
   if (!created) {
     return "N/A";
   }
-  return format_duration(std::chrono::duration_cast<std::chrono::seconds>(now - *created)) + " ago";
+  return format_age(*created, now) + " ago";
 }
 
 json::Value json_of(const store::ImageRecord& image) {

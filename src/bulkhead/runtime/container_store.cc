@@ -330,7 +330,7 @@ Result<> ContainerStore::remove_own(const std::string& id) {
   return detach_files(id, container ? container->record.name : std::string());
 }
 
-Result<> ContainerStore::remove_run_directory(const std::string& id) {
+Result<> ContainerStore::remove_run_directory(const std::string& id) const {
   return os::remove_tree(paths_.container_run(id));
 }
 

@@ -96,7 +96,7 @@ class ContainerStore {
   void remove_rest(const std::string& id);
 
   /// Removes the run directory.
-  Result<> remove_run_directory(const std::string& id);
+  Result<> remove_run_directory(const std::string& id) const;
 
   /// Finds containers whose shim was killed and writes that down: status stopped, exit code 137.
   /// `release` gives back what the container had besides files (its network address). Containers

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "bulkhead/base/result.h"
@@ -16,11 +17,16 @@ inline constexpr int kShimLock = 4;
 /// The name of the shim's program, in the directory of the running one.
 inline constexpr const char* kShimProgram = "containerd-shim-bulkhead-v2";
 
-/// Starts the shim of a stored container, in a session of its own, listening already on
-/// store.socket_path(): connect at once, without polling. `lock` (ContainerStore::try_lock) becomes
-/// the shim's. The shim waits for Create; it ends by itself when nobody is connected and nothing
-/// was started.
+enum class ShimTask : std::uint8_t {
+  Serve,    ///< a stored container
+  StandBy,  ///< one that is not known yet: StandbyPool
+};
+
+/// Starts a container's shim, in a session of its own, listening already on store.socket_path():
+/// connect at once, without polling. `lock` (ContainerStore::try_lock) becomes the shim's. The shim
+/// waits for Create; it ends by itself when nobody is connected and nothing was started, or when
+/// nobody wants it to stand by.
 Result<os::Process> launch_shim(const ContainerStore& store, const std::string& id,
-                                os::FileLock lock);
+                                os::FileLock lock, ShimTask task = ShimTask::Serve);
 
 }  // namespace bulkhead::runtime

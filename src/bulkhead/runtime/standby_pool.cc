@@ -25,8 +25,6 @@
 #include "bulkhead/os/file_info.h"
 #include "bulkhead/os/process.h"
 #include "bulkhead/os/replace_file.h"
-#include "bulkhead/os/socket.h"
-#include "bulkhead/os/unique_fd.h"
 #include "bulkhead/runtime/container_store.h"
 #include "bulkhead/runtime/host_mounts.h"
 #include "bulkhead/runtime/launch.h"
@@ -60,7 +58,7 @@ bool is_same_machine(const ContainerOptions& one, const ContainerOptions& other)
 }
 
 StandbyPool::StandbyPool(config::Paths paths)
-    : paths_(std::move(paths)), directory_(paths_.standby()) {}
+    : store_(ContainerStore::existing(std::move(paths))), directory_(store_.paths().standby()) {}
 
 std::string StandbyPool::file(const char* stage, const std::string& id) const {
   return fmt::format("{}/{}/{}", directory_, stage, id);
@@ -72,10 +70,6 @@ std::string StandbyPool::waiting_file(const std::string& id) const { return file
 
 bool StandbyPool::is_taken(const std::string& id) const {
   return os::path_exists(file(kTaken, id));
-}
-
-bool StandbyPool::is_alive(const std::string& id) const {
-  return ContainerStore::existing(paths_).has_shim(id);
 }
 
 std::vector<StandbyRecord> StandbyPool::read(const char* stage) const {
@@ -117,7 +111,7 @@ std::optional<std::string> StandbyPool::take(const ContainerOptions& options) co
   for (const StandbyRecord& record : read(kReady)) {
     if (is_same_machine(record.options, options) &&
         os::rename_path(file(kReady, record.id), file(kTaken, record.id))) {
-      if (is_alive(record.id)) {
+      if (store_.has_shim(record.id)) {
         return record.id;
       }
       forget(record.id);
@@ -125,8 +119,6 @@ std::optional<std::string> StandbyPool::take(const ContainerOptions& options) co
   }
   return std::nullopt;
 }
-
-void StandbyPool::discard(const std::string& id) const { forget(id); }
 
 void StandbyPool::forget(const std::string& id) const {
   for (const char* stage : {kMaking, kReady, kTaken}) {
@@ -138,25 +130,16 @@ void StandbyPool::forget(const std::string& id) const {
 
 Result<os::Process> StandbyPool::launch(const ContainerOptions& options) const {
   const std::string id = BH_TRY(make_id());
-  const std::string place = paths_.container_run(id);
-  BH_TRY(os::make_directories(place, 0700));
-  auto lock = BH_TRY(os::FileLock::try_acquire(place + "/lock"));
+  BH_TRY(os::make_directories(store_.paths().container_run(id), 0700));
+  auto lock = BH_TRY(store_.try_lock(id));
   if (!lock) {
-    return fail(ErrorCode::Internal, "{}: a new id is locked", place);
+    return fail(ErrorCode::Internal, "machine {}: a new id is locked", id);
   }
-  const os::UniqueFd listener =
-      BH_TRY(os::listen_unix(ContainerStore::existing(paths_).socket_path(id)));
   BH_TRY(os::replace_file(file(kMaking, id), json::write(options.to_json()), 0600));
-  const std::string program = BH_TRY(os::program_directory()) + "/" + kShimProgram;
-  auto shim = os::spawn({.arguments = {program, "-namespace", "bulkhead", "-id", id, "-bundle",
-                                       paths_.container_state(id), "stand-by"},
-                         .descriptors = {{.source = listener.get(), .target = kShimListener},
-                                         {.source = lock->fd(), .target = kShimLock}},
-                         .working_directory = place,
-                         .new_session = true});
+  auto shim = launch_shim(store_, id, *std::move(lock), ShimTask::StandBy);
   if (!shim) {
     forget(id);
-    std::ignore = os::remove_tree(place);
+    std::ignore = store_.remove_run_directory(id);
   }
   return shim;
 }
@@ -193,7 +176,7 @@ Result<std::vector<StandbyRecord>> StandbyPool::list() const {
     records.push_back(std::move(ready));
   }
   std::erase_if(records, [this](const StandbyRecord& record) {
-    const bool is_dead = !is_alive(record.id);
+    const bool is_dead = !store_.has_shim(record.id);
     if (is_dead) {
       forget(record.id);
     }
@@ -215,7 +198,7 @@ Result<> StandbyPool::remove(const std::string& id_prefix) const {
   }
   const std::string& id = found.front().id;
   forget(id);
-  return ContainerStore::existing(paths_).wait_for_end(id, kEnd);
+  return store_.wait_for_end(id, kEnd);
 }
 
 std::string StandbyPool::last_failure() const {

@@ -19,6 +19,7 @@
 #include "bulkhead/config/paths.h"
 #include "bulkhead/oci/spec.h"
 #include "bulkhead/os/process.h"
+#include "bulkhead/runtime/container_store.h"
 #include "bulkhead/runtime/options.h"
 
 namespace bulkhead::runtime {
@@ -47,9 +48,6 @@ class StandbyPool {
   /// shim listens on the container's socket. Also notes that a container is started now, which
   /// keeps new machines from being made for a moment.
   [[nodiscard]] std::optional<std::string> take(const ContainerOptions& options) const;
-
-  /// There will be no such container.
-  void discard(const std::string& id) const;
 
   /// Lets machines of these options be made, in the background, until `most` stand by; others make
   /// room, those that wait for longest first. Returns the processes that it has started: whoever
@@ -88,7 +86,7 @@ class StandbyPool {
   [[nodiscard]] std::string waiting_file(const std::string& id) const;
   [[nodiscard]] bool is_taken(const std::string& id) const;
 
-  /// It does not stand by any more, whatever became of it.
+  /// It does not stand by any more, or its container will not be: whatever became of it.
   void forget(const std::string& id) const;
 
   /// It cannot, and why.
@@ -97,10 +95,9 @@ class StandbyPool {
  private:
   [[nodiscard]] std::string file(const char* stage, const std::string& id) const;
   [[nodiscard]] std::vector<StandbyRecord> read(const char* stage) const;
-  [[nodiscard]] bool is_alive(const std::string& id) const;
   [[nodiscard]] Result<os::Process> launch(const ContainerOptions& options) const;
 
-  config::Paths paths_;
+  ContainerStore store_;
   std::string directory_;
 };
 

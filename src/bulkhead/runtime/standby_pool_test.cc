@@ -76,7 +76,7 @@ TEST_F(StandbyPoolTest, OneIsTakenOnceAndOnlyWhenItIsReady) {
   EXPECT_EQ(pool_.take(options_), kFirst);
   EXPECT_TRUE(pool_.is_taken(kFirst));
   EXPECT_EQ(pool_.take(options_), std::nullopt);
-  pool_.discard(kFirst);
+  pool_.forget(kFirst);
   EXPECT_FALSE(pool_.is_taken(kFirst));
 }
 
