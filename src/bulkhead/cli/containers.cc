@@ -16,7 +16,6 @@
 #include "bulkhead/runtime/container_store.h"
 
 namespace bulkhead::cli {
-namespace {
 
 void release_address(const config::Paths& paths, const std::string& id) {
   auto networks = network::Networks::open(paths.run);
@@ -25,8 +24,6 @@ void release_address(const config::Paths& paths, const std::string& id) {
     log::warning("address of {}: {}", id, result.error().message());
   }
 }
-
-}  // namespace
 
 Result<runtime::ContainerStore> open_containers(const config::Paths& paths) {
   auto store = BH_TRY(runtime::ContainerStore::open(paths));

@@ -14,6 +14,9 @@ namespace bulkhead::cli {
 /// How much of an id people are shown.
 inline constexpr std::size_t kShortId = 12;
 
+/// Gives back the network address of a container whose shim does not live any more.
+void release_address(const config::Paths& paths, const std::string& id);
+
 /// The containers as they are now: what killed shims left is cleaned up first.
 Result<runtime::ContainerStore> open_containers(const config::Paths& paths);
 

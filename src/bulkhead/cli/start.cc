@@ -110,8 +110,11 @@ Result<int> start_without_standby(runtime::ContainerStore& store,
                                   const runtime::ContainerRecord& record,
                                   StartContainerOptions options) {
   runtime::StandbyPool(store.paths()).forget(record.id);
-  std::ignore = BH_TRY(store.lock(record.id, kUndo));
-  std::ignore = BH_TRY(open_containers(store.paths()));
+  {
+    const os::FileLock lock = BH_TRY(store.lock(record.id, kUndo));
+    release_address(store.paths(), record.id);
+    BH_TRY(store.remove_run_directory(record.id));
+  }
   options.has_shim = false;
   return start_container(store, record, options);
 }

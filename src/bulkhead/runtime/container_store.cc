@@ -383,8 +383,11 @@ Result<bool> ContainerStore::reap_one(const std::string& id,
     return true;
   }
   // A file that cannot be read says nothing of a living shim: look at the lock.
+  // One that has had its last word and not given back was killed in between. One that was never
+  // started has no shim to have been killed, and is perhaps being started now.
   if (const auto state = load_state(id);
-      state && !says_alive(*state) && !os::path_exists(paths_.container_run(id))) {
+      state && !says_alive(*state) &&
+      (state->status != ContainerStatus::Stopped || !os::path_exists(paths_.container_run(id)))) {
     return false;
   }
   const auto lock = BH_TRY(try_lock(id));
@@ -394,7 +397,6 @@ Result<bool> ContainerStore::reap_one(const std::string& id,
   // Once more under the lock: its shim may just have written its last word.
   auto state = load_state(id);
   if (state && !says_alive(*state)) {
-    // Killed between its last word and giving back, perhaps.
     if (release) {
       release(id);
     }
