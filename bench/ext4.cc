@@ -21,6 +21,7 @@
 
 #include <fmt/format.h>
 
+#include "bulkhead/archive/read_ahead.h"
 #include "bulkhead/archive/stream.h"
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/error.h"
@@ -127,8 +128,9 @@ Result<> populate_ours(const std::string& tar, const std::string& image) {
   const os::UniqueFd source = BH_TRY(os::open_file(tar, O_RDONLY));
   const os::UniqueFd file = BH_TRY(fresh_file(image));
   archive::FdReader reader(source.get());
+  archive::ReadAhead ahead(reader);
   ext4::Formatter formatter = BH_TRY(ext4::Formatter::create(file.get(), {}));
-  BH_TRY(ext4::apply_layer(formatter, reader));
+  BH_TRY(ext4::apply_layer(formatter, ahead));
   BH_TRY(std::move(formatter).finish());
   return {};
 }

@@ -37,6 +37,42 @@ teardown_file() { bulkhead_teardown_file; }
   done
 }
 
+@test "import takes a tar in any compression, from a file and from a pipe" {
+  for program in cat gzip zstd bzip2 xz; do
+    "$program" <"$WORK/busybox.tar" >"$WORK/packed"
+    bulkhead image import "$WORK/packed" "localhost/packed:$program"
+    bulkhead image import - "localhost/piped:$program" <"$WORK/packed"
+    # OCI has no media type for the last two.
+    case $program in
+      gzip | zstd) kind=tar+$program blob=$(sha256sum <"$WORK/packed") ;;
+      *) kind=tar blob=$(sha256sum <"$WORK/busybox.tar") ;;
+    esac
+    for image in packed piped; do
+      bulkhead image save -o "$WORK/saved.tar" "localhost/$image:$program"
+      run skopeo inspect --raw "oci-archive:$WORK/saved.tar"
+      [ "$(jq -r '.layers[].mediaType' <<<"$output")" = "application/vnd.oci.image.layer.v1.$kind" ]
+      [ "$(jq -r '.layers[].digest' <<<"$output")" = "sha256:${blob%% *}" ]
+    done
+  done
+  bulkhead image verify
+  run bulkhead run --rm localhost/piped:xz echo works
+  [ "$output" = works ]
+  run bulkhead image import - localhost/twice:xz < <(xz <"$WORK/busybox.tar" | xz)
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"compressed twice"* ]]
+}
+
+@test "an import whose tar is wrong ends although its pipe stays open" {
+  mkfifo "$WORK/fifo"
+  sleep 60 >"$WORK/fifo" &
+  local holder=$!
+  head -c 10000 /dev/urandom >"$WORK/fifo" &
+  run timeout 20 bulkhead image import "$WORK/fifo" localhost/wrong:1
+  kill "$holder"
+  [ "$status" -eq 1 ]
+  [[ "$output" == *tar* ]]
+}
+
 @test "rm refuses what a container uses" {
   bulkhead create --name user "$BUSYBOX" true
   run bulkhead image rm "$BUSYBOX"

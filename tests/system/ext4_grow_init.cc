@@ -33,6 +33,9 @@ std::string grow() {
   }
   const int disk = ::open("/dev/vda", O_RDONLY);
   const int root = ::open("/mnt", O_RDONLY | O_DIRECTORY);
+  if (disk < 0 || root < 0) {
+    return "open";
+  }
   const off_t bytes = ::lseek(disk, 0, SEEK_END);
   struct statvfs info{};
   if (::fstatvfs(root, &info) != 0) {

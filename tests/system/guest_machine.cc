@@ -402,8 +402,8 @@ void GuestMachine::finish(HostProcess& process) {
 }
 
 std::shared_ptr<HostProcess> GuestMachine::run(agent::v1::Process process,
-                                               std::optional<std::string> input) {
-  auto host = exec(std::move(process), std::move(input));
+                                               const std::optional<std::string>& input) {
+  auto host = exec(std::move(process), input);
   if (host->outcome.failure == agent_client::StartFailure::None) {
     finish(*host);
   }

@@ -89,7 +89,7 @@ class GuestMachine {
 
   /// exec and wait for the end.
   std::shared_ptr<HostProcess> run(agent::v1::Process process,
-                                   std::optional<std::string> input = std::nullopt);
+                                   const std::optional<std::string>& input = std::nullopt);
 
   /// Output of a shell command in the container; what it writes to stderr too.
   std::string shell(const std::string& command);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -71,9 +72,9 @@ class JailTest : public testing::Test {
 TEST_F(JailTest, HoldsTheDrill) {
   // Things of the host that must not reach the jail: descriptors without close-on-exec, an abstract
   // socket, the environment, supplementary groups.
-  std::vector<os::UniqueFd> leaks;
-  for (int i = 0; i < 200; ++i) {
-    leaks.emplace_back(::open("/", O_RDONLY | O_DIRECTORY));
+  std::array<os::UniqueFd, 200> leaks;
+  for (os::UniqueFd& leak : leaks) {
+    leak = os::UniqueFd(::open("/", O_RDONLY | O_DIRECTORY));
   }
   const os::UniqueFd listener(::socket(AF_UNIX, SOCK_STREAM, 0));
   sockaddr_un address{};

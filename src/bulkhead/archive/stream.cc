@@ -1,14 +1,20 @@
 #include "bulkhead/archive/stream.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <tuple>
+#include <utility>
 
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/os/io.h"
+#include "bulkhead/os/poll.h"
 
 namespace bulkhead::archive {
 
@@ -21,6 +27,23 @@ Result<Bytes> BytesReader::next() {
 Result<Bytes> FdReader::next() {
   const std::size_t n = BH_TRY(os::read_some(fd_, buffer_));
   return Bytes(buffer_).first(n);
+}
+
+Result<std::unique_ptr<InterruptibleReader>> InterruptibleReader::create(int fd) {
+  os::Pipe wakeup = BH_TRY(os::make_pipe(O_NONBLOCK));
+  return std::unique_ptr<InterruptibleReader>(new InterruptibleReader(fd, std::move(wakeup)));
+}
+
+Result<Bytes> InterruptibleReader::next() {
+  if (!BH_TRY(os::wait_readable_before(fd_, wakeup_.read_end.get()))) {
+    return fail(ErrorCode::Cancelled, "cancelled");
+  }
+  return reader_.next();
+}
+
+void InterruptibleReader::interrupt() {
+  // What can go wrong is that it is full: then it was interrupted before.
+  std::ignore = os::write_some(wakeup_.write_end.get(), as_bytes("x"));
 }
 
 Result<Bytes> HashingReader::next() {

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/hash/hasher.h"
+#include "bulkhead/os/io.h"
 
 // Streams that compose without temporary files: download, hash, inflate, untar.
 //
@@ -65,6 +67,26 @@ class FdReader final : public Reader {
  private:
   int fd_;
   std::vector<std::byte> buffer_;
+};
+
+/// The same for a descriptor that may never have more, a pipe or a terminal: somebody else can end
+/// the wait. Borrows it.
+class InterruptibleReader final : public Reader {
+ public:
+  static Result<std::unique_ptr<InterruptibleReader>> create(int fd);
+
+  /// Errors: Cancelled after interrupt().
+  Result<Bytes> next() override;
+
+  /// From any thread.
+  void interrupt();
+
+ private:
+  InterruptibleReader(int fd, os::Pipe wakeup) : fd_(fd), reader_(fd), wakeup_(std::move(wakeup)) {}
+
+  int fd_;
+  FdReader reader_;
+  os::Pipe wakeup_;
 };
 
 /// Passes `source` through, feeding every byte to `hasher` and counting it. Borrows both.

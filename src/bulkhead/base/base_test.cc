@@ -46,6 +46,12 @@ TEST(Result, ContextPrefixesMessage) {
   EXPECT_EQ(result.error().message(), "quarter: half of 3: odd");
 }
 
+TEST(Result, AboutPrefixesMessageWithTheQuotedName) {
+  const auto result = half(3).about("a\nb");
+  ASSERT_FALSE(result.has_value());
+  EXPECT_EQ(result.error().message(), "\"a\\x0ab\": half of 3: odd");
+}
+
 TEST(Error, FromErrnoNamesTheCause) {
   const Error error = Error::from_errno(ENOSPC, "write /x");
   EXPECT_EQ(error.code(), ErrorCode::NoSpace);

@@ -6,6 +6,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <string>
 #include <string_view>
@@ -57,6 +58,14 @@ inline Bytes as_bytes(std::string_view text) { return std::as_bytes(std::span(te
 inline std::string_view as_text(Bytes bytes) {
   // char may alias anything
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+/// Copies all of `from` to the beginning of `to`, which has room for it; they do not overlap.
+/// (std::ranges::copy of libstdc++ 12 copies byte by byte where the source is const.)
+inline void copy_bytes(Bytes from, MutableBytes to) {
+  if (!from.empty()) {
+    std::memcpy(to.data(), from.data(), from.size());
+  }
 }
 
 /// The bytes of a trivially copyable object, for writing structs of the types above.

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <utility>
 
+#include "bulkhead/base/text.h"
+
 namespace bulkhead {
 
 std::string_view to_string(ErrorCode code) {
@@ -122,5 +124,7 @@ Error Error::context(std::string_view outer) && {
   message_ = std::move(message);
   return std::move(*this);
 }
+
+Error Error::about(std::string_view name) && { return std::move(*this).context(quote(name)); }
 
 }  // namespace bulkhead

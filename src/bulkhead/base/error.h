@@ -61,6 +61,9 @@ class Error {
   /// The same error with "outer: " before its message.
   [[nodiscard]] Error context(std::string_view outer) &&;
 
+  /// The same error with the name of what it is about, quoted, before its message.
+  [[nodiscard]] Error about(std::string_view name) &&;
+
  private:
   ErrorCode code_;
   int os_error_ = 0;

@@ -28,6 +28,14 @@ class [[nodiscard]] Result : public std::expected<T, Error> {
     }
     return std::move(*this);
   }
+
+  /// The same result; an error gets the name of what it is about, quoted, before its message.
+  Result about(std::string_view name) && {
+    if (!this->has_value()) {
+      return std::move(this->error()).about(name);
+    }
+    return std::move(*this);
+  }
 };
 
 }  // namespace bulkhead

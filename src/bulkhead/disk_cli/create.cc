@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include "bulkhead/archive/inflate.h"
+#include "bulkhead/archive/read_ahead.h"
 #include "bulkhead/archive/stream.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/log.h"
@@ -125,10 +126,12 @@ Result<> populate_from_tar(ext4::Formatter& formatter, const std::string& from) 
   if (from != "-") {
     file = BH_TRY(os::open_file(from, O_RDONLY));
   }
-  archive::FdReader reader(file ? file->get() : STDIN_FILENO);
-  const auto inflater = BH_TRY(archive::detect_inflater(reader));
-  const ext4::LayerStats stats = BH_TRY(
-      ext4::apply_layer(formatter, *inflater.reader, {.whiteouts = ext4::Whiteouts::Ignore}));
+  const auto reader =
+      BH_TRY(archive::InterruptibleReader::create(file ? file->get() : STDIN_FILENO));
+  const auto inflater = BH_TRY(archive::detect_inflater(*reader));
+  archive::ReadAhead tar(*inflater.reader, [&] { reader->interrupt(); });
+  const ext4::LayerStats stats =
+      BH_TRY(ext4::apply_layer(formatter, tar, {.whiteouts = ext4::Whiteouts::Ignore}));
   warn_of_dropped(stats.dropped_xattrs);
   return {};
 }

@@ -33,7 +33,7 @@ Result<Disk> Disk::open(const std::string& path) {
   auto source = std::make_unique<ext4::FileSource>(file.get(), info.size);
   auto image = ext4::Image::open(*source);
   if (!image) {
-    return std::move(image).error().context(quote(path));
+    return std::move(image).error().about(path);
   }
   if (const auto count = image->replayed_transactions(); count > 0) {
     log::info("{} was not unmounted: read as it is after the {} transactions of its journal",

@@ -161,7 +161,7 @@ Result<> copy_out(const std::string& path_of_disk, const std::string& path, cons
                 quote(target));
   }
   const ext4::Layout& layout = disk.image().layout();
-  return copy_parts(file, layout.blocks * layout.block_size, opened->get()).context(quote(target));
+  return copy_parts(file, layout.blocks * layout.block_size, opened->get()).about(target);
 }
 
 Result<> export_tar(const std::string& path_of_disk, const std::string& path,
@@ -190,7 +190,7 @@ Result<> check(const std::string& path) {
   Disk disk = BH_TRY(Disk::open(path));
   auto result = ext4::check_image(disk.image());
   if (!result) {
-    return std::move(result).error().context(quote(path));
+    return std::move(result).error().about(path);
   }
   const ext4::Layout& layout = disk.image().layout();
   return program::print(fmt::format(

@@ -54,7 +54,7 @@ class DirectoryImport {
     while (!waiting_.empty()) {
       const Waiting next = std::move(waiting_.back());
       waiting_.pop_back();
-      BH_TRY(read_directory(next).context(quote(next.path)));
+      BH_TRY(read_directory(next).about(next.path));
     }
     return stats_;
   }
@@ -116,7 +116,7 @@ Result<> DirectoryImport::read_directory(const Waiting& directory) {
       return fail(ErrorCode::Unsupported, "{}: a path of more than {} bytes", quote(name),
                   kMaxPath);
     }
-    BH_TRY(add(fd.get(), path, name).context(quote(path)));
+    BH_TRY(add(fd.get(), path, name).about(path));
   }
   // The first name comes next.
   std::reverse(waiting_.begin() + static_cast<std::ptrdiff_t>(first), waiting_.end());

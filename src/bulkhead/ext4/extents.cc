@@ -61,7 +61,7 @@ void fill_node(std::span<std::byte> content, std::span<const Record> records, st
                std::uint16_t depth) {
   const ExtentHeader header = header_of(records.size(), max, depth);
   std::memcpy(content.data(), &header, sizeof header);
-  std::ranges::copy(std::as_bytes(records), content.subspan(sizeof header).begin());
+  copy_bytes(std::as_bytes(records), content.subspan(sizeof header));
 }
 
 /// Writes one level into blocks of its own and returns the level above it.

@@ -56,7 +56,7 @@ Result<> FileContent::append(Bytes data, BlockAllocator& allocator, BlockWriter&
   BH_TRY(check_open());
   if (partial_size_ > 0) {
     const std::size_t take = std::min(data.size(), block_size() - partial_size_);
-    std::ranges::copy(data.first(take), std::span(partial_).subspan(partial_size_).begin());
+    copy_bytes(data.first(take), std::span(partial_).subspan(partial_size_));
     partial_size_ += take;
     data = data.subspan(take);
     if (partial_size_ < block_size()) {
@@ -67,7 +67,7 @@ Result<> FileContent::append(Bytes data, BlockAllocator& allocator, BlockWriter&
   const std::size_t whole = data.size() / block_size() * block_size();
   BH_TRY(write_blocks(data.first(whole), allocator, writer));
   const Bytes rest = data.subspan(whole);
-  std::ranges::copy(rest, partial_.begin());
+  copy_bytes(rest, partial_);
   partial_size_ = rest.size();
   return {};
 }

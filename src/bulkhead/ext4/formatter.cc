@@ -460,13 +460,13 @@ void Formatter::begin_layer() {
 Result<> Formatter::make_directory(std::string_view path, const Attributes& attributes,
                                    std::span<const Xattr> xattrs) {
   BH_TRY(state_->close_file());
-  return state_->make_directory(path, attributes, xattrs).context(quote(path));
+  return state_->make_directory(path, attributes, xattrs).about(path);
 }
 
 Result<> Formatter::begin_file(std::string_view path, const Attributes& attributes,
                                std::span<const Xattr> xattrs) {
   BH_TRY(state_->close_file());
-  state_->open = BH_TRY(state_->make(path, kModeFile, attributes, xattrs).context(quote(path)));
+  state_->open = BH_TRY(state_->make(path, kModeFile, attributes, xattrs).about(path));
   state_->content.start();
   return {};
 }
@@ -501,12 +501,12 @@ Result<> Formatter::flush() { return state_->writer.flush(); }
 Result<> Formatter::make_symlink(std::string_view path, std::string_view target,
                                  const Attributes& attributes, std::span<const Xattr> xattrs) {
   BH_TRY(state_->close_file());
-  return state_->make_symlink(path, target, attributes, xattrs).context(quote(path));
+  return state_->make_symlink(path, target, attributes, xattrs).about(path);
 }
 
 Result<> Formatter::make_hard_link(std::string_view path, std::string_view target) {
   BH_TRY(state_->close_file());
-  return state_->make_hard_link(path, target).context(quote(path));
+  return state_->make_hard_link(path, target).about(path);
 }
 
 Result<> Formatter::make_node(std::string_view path, NodeType type, DeviceNumber number,
@@ -517,46 +517,43 @@ Result<> Formatter::make_node(std::string_view path, NodeType type, DeviceNumber
     return fail(ErrorCode::Invalid, "{}: device {}:{} is out of range", quote(path), number.major,
                 number.minor);
   }
-  const NodeId id =
-      BH_TRY(state_->make(path, mode_type(type), attributes, xattrs).context(quote(path)));
+  const NodeId id = BH_TRY(state_->make(path, mode_type(type), attributes, xattrs).about(path));
   state_->tree.node(id).start = is_device ? encode_device(number) : 0;
   return {};
 }
 
 Result<> Formatter::change_attributes(std::string_view path, const AttributeChange& change) {
   BH_TRY(state_->close_file());
-  const NodeId id = BH_TRY(state_->existing(path).context(quote(path)));
+  const NodeId id = BH_TRY(state_->existing(path).about(path));
   ext4::change(state_->tree.node(id), change);
   return {};
 }
 
 Result<> Formatter::set_xattr(std::string_view path, const Xattr& xattr) {
   BH_TRY(state_->close_file());
-  Node& node = state_->tree.node(BH_TRY(state_->existing(path).context(quote(path))));
-  const std::uint32_t with = BH_TRY(state_->xattrs.with(node.xattrs, xattr).context(quote(path)));
+  Node& node = state_->tree.node(BH_TRY(state_->existing(path).about(path)));
+  const std::uint32_t with = BH_TRY(state_->xattrs.with(node.xattrs, xattr).about(path));
   state_->xattrs.remove(std::exchange(node.xattrs, with));
   return {};
 }
 
 Result<> Formatter::remove_xattr(std::string_view path, std::string_view name) {
   BH_TRY(state_->close_file());
-  Node& node = state_->tree.node(BH_TRY(state_->existing(path).context(quote(path))));
-  const std::uint32_t without =
-      BH_TRY(state_->xattrs.without(node.xattrs, name).context(quote(path)));
+  Node& node = state_->tree.node(BH_TRY(state_->existing(path).about(path)));
+  const std::uint32_t without = BH_TRY(state_->xattrs.without(node.xattrs, name).about(path));
   state_->xattrs.remove(std::exchange(node.xattrs, without));
   return {};
 }
 
 Result<> Formatter::rename(std::string_view from, std::string_view to) {
   BH_TRY(state_->close_file());
-  return state_->rename(from, to).context(quote(from));
+  return state_->rename(from, to).about(from);
 }
 
 Result<> Formatter::remove(std::string_view path) {
   BH_TRY(state_->close_file());
   Tree& tree = state_->tree;
-  const auto place =
-      BH_TRY(tree.locate(path, MissingParents::Report, state_->layer).context(quote(path)));
+  const auto place = BH_TRY(tree.locate(path, MissingParents::Report, state_->layer).about(path));
   if (place && place->is_root()) {
     return fail(ErrorCode::Invalid, "{}: the root cannot be removed", quote(path));
   }
@@ -571,8 +568,7 @@ Result<> Formatter::remove(std::string_view path) {
 Result<> Formatter::white_out(std::string_view path) {
   BH_TRY(state_->close_file());
   Tree& tree = state_->tree;
-  const auto place =
-      BH_TRY(tree.locate(path, MissingParents::Report, state_->layer).context(quote(path)));
+  const auto place = BH_TRY(tree.locate(path, MissingParents::Report, state_->layer).about(path));
   if (place && place->is_root()) {
     return fail(ErrorCode::Invalid, "{}: the root cannot be removed", quote(path));
   }
@@ -590,8 +586,7 @@ Result<> Formatter::white_out_children(std::string_view path) {
   Tree& tree = state_->tree;
   // With a component behind it, links in `path` are followed to their end.
   const std::string inside = std::string(path) + "/x";
-  const auto place =
-      BH_TRY(tree.locate(inside, MissingParents::Report, state_->layer).context(quote(path)));
+  const auto place = BH_TRY(tree.locate(inside, MissingParents::Report, state_->layer).about(path));
   if (place) {
     state_->white_out_children(place->directory);
   }

@@ -258,7 +258,7 @@ Result<Inode> Image::resolve(std::string_view path, LastLink last) {
     }
     auto found = look_up(walk.back(), name);
     if (!found) {
-      return std::move(found).error().context(quote(path));
+      return std::move(found).error().about(path);
     }
     Inode next = BH_TRY(inode(*found));
     if (!next.is_symlink() || (is_last && last == LastLink::Keep)) {

@@ -122,9 +122,9 @@ Result<> Exporter::step() {
   }
   auto inode = image_.inode(entry.inode);
   if (!inode) {
-    return std::move(inode).error().context(quote(path_));
+    return std::move(inode).error().about(path_);
   }
-  return add(*inode).context(quote(path_));
+  return add(*inode).about(path_);
 }
 
 Result<> Exporter::enter(const Inode& directory) {

@@ -154,15 +154,15 @@ class LayerImport {
     std::uint64_t at = 0;
     while (const auto piece = BH_TRY(tar_.next_data())) {
       if (piece->offset > at) {
-        BH_TRY(formatter_.append_hole(piece->offset - at).context(quote(entry.path)));
+        BH_TRY(formatter_.append_hole(piece->offset - at).about(entry.path));
       }
-      BH_TRY(formatter_.append(piece->data).context(quote(entry.path)));
+      BH_TRY(formatter_.append(piece->data).about(entry.path));
       at = piece->offset + piece->data.size();
     }
     if (entry.size > at) {
-      BH_TRY(formatter_.append_hole(entry.size - at).context(quote(entry.path)));
+      BH_TRY(formatter_.append_hole(entry.size - at).about(entry.path));
     }
-    BH_TRY(formatter_.end_file().context(quote(entry.path)));
+    BH_TRY(formatter_.end_file().about(entry.path));
     return options_.recorder != nullptr ? options_.recorder->add_content(formatter_.content())
                                         : Result<>();
   }

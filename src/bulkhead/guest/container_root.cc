@@ -276,7 +276,7 @@ Result<> bind_files(int root, const agent::v1::StartRequest& plan,
                     const std::vector<os::UniqueFd>& files) {
   for (int i = 0; i < plan.files_size(); ++i) {
     BH_TRY(bind_file(root, plan.files(i).path(), files[static_cast<std::size_t>(i)])
-               .context(quote(plan.files(i).path())));
+               .about(plan.files(i).path()));
   }
   return {};
 }

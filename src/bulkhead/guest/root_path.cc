@@ -117,7 +117,7 @@ Result<std::string> resolve_in_root(int root, std::string_view path) {
       resolved.resize(slash == std::string::npos ? 0 : slash);
       continue;
     }
-    const std::string target = BH_TRY(link_target(root, resolved, name).context(quote(path)));
+    const std::string target = BH_TRY(link_target(root, resolved, name).about(path));
     if (target.empty()) {
       resolved = join(resolved, name);
       continue;

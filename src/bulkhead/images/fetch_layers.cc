@@ -26,14 +26,26 @@
 namespace bulkhead::images {
 namespace {
 
-/// Fetched at the same time. Each takes a connection, three threads and some 400 KiB.
+/// Fetched at the same time. Each takes a connection, three threads, some 400 KiB, and what it has
+/// inflated ahead.
 constexpr std::size_t kLayersAtOnce = 3;
+constexpr std::size_t kInflateAheadBytes = std::size_t{8} << 20U;
+
+/// A decoder for zstd may take 128 MiB: beside one nothing else is to lie in memory.
+bool has_small_decoders(const std::vector<ImageLayer>& layers) {
+  return std::ranges::none_of(
+      layers, [](const ImageLayer& layer) { return layer.blob.media_type.ends_with("zstd"); });
+}
 
 class LayerFetcher {
  public:
   LayerFetcher(store::Ingest& ingest, CheckedSource& source, Progress& progress,
                const std::vector<ImageLayer>& layers)
-      : ingest_(ingest), source_(source), progress_(progress), layers_(layers) {}
+      : ingest_(ingest),
+        source_(source),
+        progress_(progress),
+        layers_(layers),
+        inflate_ahead_bytes_(has_small_decoders(layers) ? kInflateAheadBytes : 0) {}
 
   Result<std::uint64_t> run(const Digest& chain) {
     if (const std::optional<std::uint64_t> present = BH_TRY(ingest_.root(chain))) {
@@ -108,9 +120,9 @@ class LayerFetcher {
       return step;
     }
     progress_.layer_started(layer.blob.digest, layer.blob.size);
-    LayerPipeOptions options{.descriptor = layer.blob,
-                             .diff_id = layer.diff_id,
+    LayerPipeOptions options{.promise = {{layer.blob, layer.diff_id}},
                              .most_tar_bytes = kMostUnpackedBytes,
+                             .inflate_ahead_bytes = inflate_ahead_bytes_,
                              .progress = &progress_};
     if (is_kept) {
       os::UniqueFd file = BH_TRY(ingest_.open(layer.blob.digest));
@@ -179,6 +191,7 @@ class LayerFetcher {
   CheckedSource& source_;
   Progress& progress_;
   const std::vector<ImageLayer>& layers_;
+  std::size_t inflate_ahead_bytes_;
   bool is_sharing_ = true;
   bool replay_failed_ = false;
   /// The record that was opened last, null when it is of no use: mostly the next layer is in it,

@@ -6,16 +6,11 @@
 #include "bulkhead/base/digest.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/images/checked_source.h"
+#include "bulkhead/images/layer_pipe.h"
 #include "bulkhead/images/progress.h"
-#include "bulkhead/oci/manifest.h"
 #include "bulkhead/store/ingest.h"
 
 namespace bulkhead::images {
-
-struct ImageLayer {
-  oci::Descriptor blob;
-  Digest diff_id;
-};
 
 /// Brings the layers of an image, lowest first, into a session that has locked their chain, and
 /// makes their root, if it is not there. A blob that is not there is fetched and checked; a layer

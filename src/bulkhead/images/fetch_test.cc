@@ -628,8 +628,7 @@ TEST_F(FetchTest, ALayerIsInflatedWhileTheOneBeforeIsStillApplied) {
   store::Ingest ingest = *store.begin_ingest();
   const auto pipe = [&](std::size_t index) {
     return std::make_unique<LayerPipe>(
-        LayerPipeOptions{.descriptor = image.manifest.layers[index],
-                         .diff_id = image.config.diff_ids[index],
+        LayerPipeOptions{.promise = {{image.manifest.layers[index], image.config.diff_ids[index]}},
                          .most_tar_bytes = kMostUnpackedBytes},
         [&tars, index]() -> Result<std::unique_ptr<archive::Reader>> {
           return std::make_unique<archive::BytesReader>(as_bytes(tars[index]));
@@ -645,6 +644,28 @@ TEST_F(FetchTest, ALayerIsInflatedWhileTheOneBeforeIsStillApplied) {
   EXPECT_THAT(second->finish({}), IsOk());
 }
 
+TEST_F(FetchTest, ASmallDecoderDoesNotWaitForItsTurn) {
+  const std::string tar = tar_with("file", "content");
+  store::Store store = open();
+  store::Ingest ingest = *store.begin_ingest();
+  const auto digest_of = [&](const std::string& blob) {
+    LayerPipe pipe(
+        {.most_tar_bytes = kMostUnpackedBytes, .inflate_ahead_bytes = 1U << 20U},
+        [&]() -> Result<std::unique_ptr<archive::Reader>> {
+          return std::make_unique<archive::BytesReader>(as_bytes(blob));
+        },
+        *ingest.create_blob());
+    // It has not got its turn, for nobody asked for the tar.
+    const auto done = pipe.finish({});
+    EXPECT_THAT(done, IsOk());
+    EXPECT_EQ(done->diff_id, sha256(tar));
+    EXPECT_EQ(done->tar_bytes, tar.size());
+    return done->digest;
+  };
+  EXPECT_EQ(digest_of(tar), sha256(tar));
+  EXPECT_EQ(digest_of(gzip(tar)), sha256(gzip(tar)));
+}
+
 TEST_F(FetchTest, StopsAtALimitOfInflatedBytes) {
   MemorySource source;
   TestImage image;
@@ -657,8 +678,7 @@ TEST_F(FetchTest, StopsAtALimitOfInflatedBytes) {
   ASSERT_THAT(root, IsOk());
   const auto pipe = [&](std::uint64_t most) {
     return std::make_unique<LayerPipe>(
-        LayerPipeOptions{.descriptor = image.manifest.layers[0],
-                         .diff_id = image.config.diff_ids[0],
+        LayerPipeOptions{.promise = {{image.manifest.layers[0], image.config.diff_ids[0]}},
                          .most_tar_bytes = most},
         [&]() -> Result<std::unique_ptr<archive::Reader>> {
           return std::make_unique<archive::BytesReader>(as_bytes(blob));

@@ -1,8 +1,9 @@
 #include <fcntl.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -19,6 +20,7 @@
 #include "bulkhead/hash/hasher.h"
 #include "bulkhead/images/fetch.h"
 #include "bulkhead/images/layer.h"
+#include "bulkhead/images/layer_pipe.h"
 #include "bulkhead/images/load.h"
 #include "bulkhead/images/root_maker.h"
 #include "bulkhead/images/streams.h"
@@ -38,7 +40,6 @@ namespace bulkhead::images {
 namespace {
 
 constexpr int kStandardInput = 0;
-constexpr std::size_t kMagicBytes = 6;
 
 struct ImportedLayer {
   oci::Descriptor descriptor;
@@ -46,44 +47,58 @@ struct ImportedLayer {
   std::uint64_t tar_bytes;
 };
 
+/// The media type of what a blob holds; nothing where OCI has none.
+std::optional<std::string_view> media_type_of(archive::Compression compression) {
+  switch (compression) {
+    case archive::Compression::None:
+      return oci::kOciLayer;
+    case archive::Compression::Gzip:
+      return oci::kOciLayerGzip;
+    case archive::Compression::Zstd:
+      return oci::kOciLayerZstd;
+    case archive::Compression::Bzip2:
+    case archive::Compression::Xz:
+      return std::nullopt;
+  }
+  return std::nullopt;
+}
+
+Result<archive::Compression> compression_of(int blob) {
+  std::array<std::byte, archive::kMagicBytes> beginning{};
+  const std::size_t size = BH_TRY(os::pread_some(blob, beginning, 0));
+  return archive::detect_compression(Bytes(beginning).first(size));
+}
+
 /// Reads the tar once: into the layer's blob, as it is where OCI has a media type for its
 /// compression, else inflated; and into the root.
-Result<ImportedLayer> import_layer(store::Ingest& ingest, archive::Reader& file) {
+Result<ImportedLayer> import_layer(store::Ingest& ingest, archive::InterruptibleReader& file) {
   PeekingReader peeking(file);
-  const archive::Compression compression =
-      archive::detect_compression(BH_TRY(peeking.peek(kMagicBytes)));
-  const bool keep_compressed =
-      compression == archive::Compression::Gzip || compression == archive::Compression::Zstd;
-  store::BlobWriter blob = BH_TRY(ingest.create_blob());
-  hash::Hasher blob_hasher = BH_TRY(hash::Hasher::create());
-  hash::Hasher tar_hasher = BH_TRY(hash::Hasher::create());
-
-  archive::HashingReader source(peeking, blob_hasher);
-  KeepingReader kept_source(source, keep_compressed ? &blob : nullptr);
-  const std::unique_ptr<archive::Reader> inflater = BH_TRY(
-      archive::make_inflater(compression, kept_source, {.output_bytes = kMostUnpackedBytes}));
-  archive::HashingReader tar(*inflater, tar_hasher);
-  KeepingReader kept_tar(tar, keep_compressed ? nullptr : &blob);
-
+  const archive::Compression given =
+      archive::detect_compression(BH_TRY(peeking.peek(archive::kMagicBytes)));
+  const archive::Compression removed = media_type_of(given) ? archive::Compression::None : given;
+  store::BlobWriter empty = BH_TRY(ingest.create_blob());
   RootMaker root = BH_TRY(RootMaker::create(BH_TRY(ingest.create_root())));
-  BH_TRY(root.apply(kept_tar));
-  std::ignore = BH_TRY(archive::drain(kept_tar));
-  std::ignore = BH_TRY(archive::drain(kept_source));
-  const Digest diff_id = tar_hasher.finish();
-  BH_TRY(root.end_layer(diff_id, tar.bytes_read()));
+  LayerPipe pipe(
+      {.most_tar_bytes = kMostUnpackedBytes, .interrupt = [&] { file.interrupt(); }},
+      [&] {
+        return archive::make_inflater(removed, peeking, {.output_bytes = kMostUnpackedBytes});
+      },
+      std::move(empty));
+  LayerPipe::Finished layer = BH_TRY(pipe.finish(root.apply(pipe.tar())));
+  BH_TRY(root.end_layer(layer.diff_id, layer.tar_bytes));
   BH_TRY(root.finish());
 
-  const Digest digest = keep_compressed ? blob_hasher.finish() : diff_id;
-  const std::string_view media_type = !keep_compressed ? oci::kOciLayer
-                                      : compression == archive::Compression::Gzip
-                                          ? oci::kOciLayerGzip
-                                          : oci::kOciLayerZstd;
-  ImportedLayer layer{
-      .descriptor = {.media_type = std::string(media_type), .digest = digest, .size = blob.size()},
-      .diff_id = diff_id,
-      .tar_bytes = tar.bytes_read()};
-  BH_TRY(ingest.keep(std::move(blob), digest));
-  return layer;
+  const archive::Compression kept = BH_TRY(compression_of(layer.blob->fd()));
+  const std::optional<std::string_view> media_type = media_type_of(kept);
+  if (!media_type) {
+    return fail(ErrorCode::Unsupported, "it is compressed twice");
+  }
+  oci::Descriptor descriptor{
+      .media_type = std::string(*media_type), .digest = layer.digest, .size = layer.blob->size()};
+  BH_TRY(ingest.keep(*std::move(layer.blob), descriptor.digest));
+  return ImportedLayer{.descriptor = std::move(descriptor),
+                       .diff_id = std::move(layer.diff_id),
+                       .tar_bytes = layer.tar_bytes};
 }
 
 /// Keeps a document of ours and returns its descriptor.
@@ -96,7 +111,7 @@ Result<oci::Descriptor> keep_document(store::Ingest& ingest, std::string_view me
   return descriptor;
 }
 
-Result<store::ImageRecord> import_into(store::Ingest& ingest, archive::Reader& file,
+Result<store::ImageRecord> import_into(store::Ingest& ingest, archive::InterruptibleReader& file,
                                        const std::string& name, const oci::Reference& reference,
                                        const oci::Platform& platform) {
   const ImportedLayer layer = BH_TRY(import_layer(ingest, file));
@@ -149,8 +164,10 @@ Result<store::ImageRecord> import_tar(store::Store& store, const std::string& pa
     if (path != "-") {
       fd = BH_TRY(os::open_file(path, O_RDONLY));
     }
-    archive::FdReader file(fd.is_open() ? fd.get() : kStandardInput);
-    return import_into(ingest, file, name.substr(name.rfind('/') + 1), reference, options.platform);
+    const auto file =
+        BH_TRY(archive::InterruptibleReader::create(fd.is_open() ? fd.get() : kStandardInput));
+    return import_into(ingest, *file, name.substr(name.rfind('/') + 1), reference,
+                       options.platform);
   }();
   if (!record) {
     return std::move(record).error().context("import " + name);

@@ -73,7 +73,7 @@ Result<LayerPipe::Finished> apply_layer(LayerPipe& pipe, RootMaker* root,
   BudgetReader tar(pipe.tar(), most_tar_bytes);
   LayerPipe::Finished done = BH_TRY(pipe.finish(apply(tar, root)));
   if (root != nullptr) {
-    BH_TRY(root->end_layer(pipe.diff_id(), done.tar_bytes));
+    BH_TRY(root->end_layer(done.diff_id, done.tar_bytes));
   }
   return done;
 }

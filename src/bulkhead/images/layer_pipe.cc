@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bulkhead/archive/inflate.h"
+#include "bulkhead/archive/piece_queue.h"
 #include "bulkhead/archive/stream.h"
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/digest.h"
@@ -19,6 +20,7 @@
 #include "bulkhead/hash/hasher.h"
 #include "bulkhead/images/progress.h"
 #include "bulkhead/images/streams.h"
+#include "bulkhead/oci/manifest.h"
 #include "bulkhead/os/io.h"
 #include "bulkhead/os/unique_fd.h"
 #include "bulkhead/store/content.h"
@@ -71,7 +73,7 @@ LayerPipe::LayerPipe(LayerPipeOptions options, Open open, store::BlobWriter blob
       open_(std::move(open)),
       blob_(std::move(blob)),
       blob_fd_(blob_->fd()),
-      queue_(kQueuedBytes) {
+      queue_(std::max(kQueuedBytes, options_.inflate_ahead_bytes), archive::Inspection::Each) {
   start();
 }
 
@@ -79,7 +81,7 @@ LayerPipe::LayerPipe(LayerPipeOptions options, os::UniqueFd file)
     : options_(std::move(options)),
       file_(std::move(file)),
       blob_fd_(file_.get()),
-      queue_(kQueuedBytes) {
+      queue_(std::max(kQueuedBytes, options_.inflate_ahead_bytes), archive::Inspection::Each) {
   start();
 }
 
@@ -105,6 +107,7 @@ void LayerPipe::stop() {
   }
   changed_.notify_all();
   queue_.abandon();
+  options_.interrupt();
 }
 
 void LayerPipe::fetch() {
@@ -123,8 +126,11 @@ Result<> LayerPipe::fetch_checked() {
   } else {
     source = std::make_unique<archive::FdReader>(blob_fd_);
   }
-  BoundedReader bounded(*source, options_.descriptor.size);
-  hash::Hasher hasher = BH_TRY(hash::Hasher::create(options_.descriptor.digest.algorithm()));
+  const oci::Descriptor* promised = options_.promise ? &options_.promise->blob : nullptr;
+  BoundedReader bounded(*source, promised != nullptr ? promised->size : UINT64_MAX);
+  hash::Hasher hasher =
+      BH_TRY(promised != nullptr ? hash::Hasher::create(promised->digest.algorithm())
+                                 : hash::Hasher::create());
   archive::HashingReader hashing(bounded, hasher);
   KeepingReader keeping(hashing, blob_ ? &*blob_ : nullptr);
   while (true) {
@@ -132,8 +138,8 @@ Result<> LayerPipe::fetch_checked() {
     if (piece.empty()) {
       break;
     }
-    if (options_.progress != nullptr) {
-      options_.progress->layer_advanced(options_.descriptor.digest, piece.size());
+    if (promised != nullptr && options_.progress != nullptr) {
+      options_.progress->layer_advanced(promised->digest, piece.size());
     }
     {
       const std::lock_guard lock(mutex_);
@@ -144,13 +150,14 @@ Result<> LayerPipe::fetch_checked() {
     }
     changed_.notify_all();
   }
-  if (hashing.bytes_read() != options_.descriptor.size) {
+  if (promised != nullptr && hashing.bytes_read() != promised->size) {
     return fail(ErrorCode::Corrupt, "it has {} bytes where its descriptor promises {}",
-                hashing.bytes_read(), options_.descriptor.size);
+                hashing.bytes_read(), promised->size);
   }
-  if (const Digest digest = hasher.finish(); digest != options_.descriptor.digest) {
+  digest_ = hasher.finish();
+  if (promised != nullptr && *digest_ != promised->digest) {
     return fail(ErrorCode::Corrupt, "its content does not match its digest: it has {}",
-                digest.text());
+                digest_->text());
   }
   return {};
 }
@@ -186,11 +193,16 @@ void LayerPipe::inflate() {
 }
 
 Result<> LayerPipe::inflate_all() {
-  wait_for_turn();
+  if (options_.inflate_ahead_bytes == 0) {
+    wait_for_turn();
+  }
   Follower follower(*this);
   PeekingReader peeking(follower);
   const archive::Compression compression =
       archive::detect_compression(BH_TRY(peeking.peek(archive::kMagicBytes)));
+  if (compression != archive::Compression::None && compression != archive::Compression::Gzip) {
+    wait_for_turn();
+  }
   const std::unique_ptr<archive::Reader> inflater = BH_TRY(
       archive::make_inflater(compression, peeking, {.output_bytes = options_.most_tar_bytes}));
   while (true) {
@@ -204,7 +216,9 @@ Result<> LayerPipe::inflate_all() {
 void LayerPipe::hash() { queue_.finish_inspection(hash_all()); }
 
 Result<> LayerPipe::hash_all() {
-  hash::Hasher hasher = BH_TRY(hash::Hasher::create(options_.diff_id.algorithm()));
+  hash::Hasher hasher =
+      BH_TRY(options_.promise ? hash::Hasher::create(options_.promise->diff_id.algorithm())
+                              : hash::Hasher::create());
   while (true) {
     const Bytes piece = BH_TRY(queue_.inspect());
     if (piece.empty()) {
@@ -213,7 +227,7 @@ Result<> LayerPipe::hash_all() {
     hasher.update(piece);
     tar_bytes_ += piece.size();
   }
-  tar_digest_ = hasher.finish();
+  diff_id_ = hasher.finish();
   return {};
 }
 
@@ -223,8 +237,8 @@ archive::Reader& LayerPipe::tar() {
 }
 
 Result<LayerPipe::Finished> LayerPipe::finish(Result<> applied) {
-  // Whether what was applied came as it should is worth knowing only where it may be to blame.
-  if (!applied && applied.error().code() != ErrorCode::Corrupt) {
+  // Whether what was applied came as promised is worth knowing only where it may be to blame.
+  if (!applied && (!options_.promise || applied.error().code() != ErrorCode::Corrupt)) {
     return std::move(applied).error();
   }
   fetch_thread_.join();
@@ -232,12 +246,15 @@ Result<LayerPipe::Finished> LayerPipe::finish(Result<> applied) {
   BH_TRY(std::move(applied));
   inflate_thread_.join();
   hash_thread_.join();
-  if (*tar_digest_ != options_.diff_id) {
+  if (options_.promise && *diff_id_ != options_.promise->diff_id) {
     return fail(ErrorCode::Corrupt,
                 "its tar stream does not match the image config: it has {}, diff_ids say {}",
-                tar_digest_->text(), options_.diff_id.text());
+                diff_id_->text(), options_.promise->diff_id.text());
   }
-  return Finished{.tar_bytes = tar_bytes_, .blob = std::move(blob_)};
+  return Finished{.digest = *std::move(digest_),
+                  .diff_id = *std::move(diff_id_),
+                  .tar_bytes = tar_bytes_,
+                  .blob = std::move(blob_)};
 }
 
 }  // namespace bulkhead::images

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -8,10 +9,10 @@
 #include <optional>
 #include <thread>
 
+#include "bulkhead/archive/piece_queue.h"
 #include "bulkhead/archive/stream.h"
 #include "bulkhead/base/digest.h"
 #include "bulkhead/base/result.h"
-#include "bulkhead/images/piece_queue.h"
 #include "bulkhead/images/progress.h"
 #include "bulkhead/oci/manifest.h"
 #include "bulkhead/os/unique_fd.h"
@@ -30,11 +31,20 @@
 
 namespace bulkhead::images {
 
-struct LayerPipeOptions {
-  oci::Descriptor descriptor;
+/// A layer as the documents of an image promise it.
+struct ImageLayer {
+  oci::Descriptor blob;
   Digest diff_id;
+};
+
+struct LayerPipeOptions {
+  std::optional<ImageLayer> promise;  ///< none for a layer that is new in the world
   std::uint64_t most_tar_bytes = 0;
+  /// Whether a decoder that needs little memory runs before its turn, and how far.
+  std::size_t inflate_ahead_bytes = 0;
   Progress* progress = nullptr;  ///< borrowed; called on the fetching thread
+  /// Ends a wait of what `open` gave that may never end by itself; called on any thread.
+  std::function<void()> interrupt = [] {};
 };
 
 class LayerPipe {
@@ -56,21 +66,21 @@ class LayerPipe {
   /// The tar stream. The decoder begins now at the latest.
   archive::Reader& tar();
 
-  /// The decoder of `next` begins when this one's has ended, while the tail of this layer is still
-  /// hashed and applied. So one layer at a time has a decoder, which may take 128 MiB. To be called
-  /// before tar(); `next` must outlive this pipe.
+  /// A decoder of `next` that may take 128 MiB begins when this one's has ended, while the tail of
+  /// this layer is still hashed and applied. So one layer at a time has such a decoder. To be
+  /// called before tar(); `next` must outlive this pipe.
   void follow_with(LayerPipe& next);
 
-  [[nodiscard]] const Digest& diff_id() const { return options_.diff_id; }
-
   struct Finished {
+    Digest digest;
+    Digest diff_id;
     std::uint64_t tar_bytes = 0;
     std::optional<store::BlobWriter> blob;  ///< verified, to be kept
   };
 
   /// After the tar stream was read to its end, or after `applied` went wrong: what became of it.
-  /// Errors: Corrupt when anything does not match, that of the source first, for whatever follows
-  /// comes from it; else the error of `applied`.
+  /// Errors: Corrupt when anything does not match what was promised, that of the source first, for
+  /// whatever follows comes from it; else the error of `applied`.
   Result<Finished> finish(Result<> applied);
 
  private:
@@ -102,9 +112,11 @@ class LayerPipe {
   LayerPipe* next_ = nullptr;
   bool is_stopped_ = false;
 
-  PieceQueue queue_;
+  archive::PieceQueue queue_;
+  // Of the fetching thread until it ends.
+  std::optional<Digest> digest_;
   // Of the hashing thread until it ends.
-  std::optional<Digest> tar_digest_;
+  std::optional<Digest> diff_id_;
   std::uint64_t tar_bytes_ = 0;
 
   std::thread fetch_thread_;

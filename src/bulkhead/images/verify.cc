@@ -154,8 +154,7 @@ class Verifier {
     std::uint64_t total = 0;
     for (std::size_t index = 0; index < manifest.layers.size(); ++index) {
       os::UniqueFd blob = BH_TRY(ingest.open(manifest.layers[index].digest));
-      LayerPipe pipe({.descriptor = manifest.layers[index],
-                      .diff_id = config.diff_ids[index],
+      LayerPipe pipe({.promise = {{manifest.layers[index], config.diff_ids[index]}},
                       .most_tar_bytes = kMostUnpackedBytes},
                      std::move(blob));
       const LayerPipe::Finished done =

@@ -178,7 +178,7 @@ Result<std::size_t> Session::write(StreamId id, Bytes data) {
     return fail(ErrorCode::FailedPrecondition, "stream {}: ended", id);
   }
   const MutableBytes room = reserve(id, data.size());
-  std::ranges::copy(data.first(room.size()), room.begin());
+  copy_bytes(data.first(room.size()), room);
   commit(id, room.size());
   return room.size();
 }
@@ -343,7 +343,7 @@ void Session::put_frame(FrameType type, StreamId id, std::uint32_t value) {
                            .epoch = tag(epoch_),
                            .stream = id,
                            .value = value};
-  std::ranges::copy(object_bytes(header), grow_output(sizeof header).begin());
+  copy_bytes(object_bytes(header), grow_output(sizeof header));
   output_end_ += sizeof header;
   work();
 }
@@ -352,7 +352,7 @@ void Session::put_hello() {
   const HelloPayload hello{
       .magic = kMagic, .epoch = epoch_, .version = kVersion, .role = role_ == Role::Host ? 0U : 1U};
   put_frame(FrameType::Hello, 0, sizeof hello);
-  std::ranges::copy(object_bytes(hello), grow_output(sizeof hello).begin());
+  copy_bytes(object_bytes(hello), grow_output(sizeof hello));
   output_end_ += sizeof hello;
 }
 
@@ -407,7 +407,7 @@ Result<> Session::parse(Bytes bytes) {
 
 bool Session::fill_partial(Bytes& bytes, std::size_t size) {
   const std::size_t more = std::min(bytes.size(), size - partial_size_);
-  std::ranges::copy(bytes.first(more), std::span(partial_).subspan(partial_size_).begin());
+  copy_bytes(bytes.first(more), std::span(partial_).subspan(partial_size_));
   partial_size_ += more;
   bytes = bytes.subspan(more);
   return partial_size_ == size;
@@ -416,8 +416,8 @@ bool Session::fill_partial(Bytes& bytes, std::size_t size) {
 bool Session::is_hello(Bytes bytes) const {
   FrameHeader header;
   HelloPayload hello;
-  std::ranges::copy(bytes.first(sizeof header), object_bytes(header).begin());
-  std::ranges::copy(bytes.subspan(sizeof header), object_bytes(hello).begin());
+  copy_bytes(bytes.first(sizeof header), object_bytes(header));
+  copy_bytes(bytes.subspan(sizeof header), object_bytes(hello));
   return header.type == std::to_underlying(FrameType::Hello) && header.reserved == 0 &&
          header.stream == 0 && header.value == sizeof hello && hello.magic == kMagic &&
          header.epoch == tag(hello.epoch) && hello.role == (role_ == Role::Host ? 1U : 0U) &&
@@ -439,7 +439,7 @@ void Session::scan_for_hello(Bytes& bytes) {
 /// partial_ is a Hello.
 Result<> Session::on_hello() {
   HelloPayload hello;
-  std::ranges::copy(std::span(partial_).subspan(sizeof(FrameHeader)), object_bytes(hello).begin());
+  copy_bytes(std::span(partial_).subspan(sizeof(FrameHeader)), object_bytes(hello));
   partial_size_ = 0;
   scanned_ = 0;
   if (role_ == Role::Guest) {
@@ -471,7 +471,7 @@ Result<> Session::on_header(Bytes& bytes) {
     return {};
   }
   FrameHeader header;
-  std::ranges::copy(std::span(partial_).first(sizeof header), object_bytes(header).begin());
+  copy_bytes(std::span(partial_).first(sizeof header), object_bytes(header));
   if (header.type == std::to_underlying(FrameType::Hello)) {
     if (!fill_partial(bytes, kHelloSize)) {
       return {};

@@ -3,6 +3,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <climits>
@@ -28,6 +29,17 @@ Result<bool> wait_readable(int fd, std::chrono::milliseconds timeout) {
       return Error::from_errno("poll");
     }
   }
+}
+
+Result<bool> wait_readable_before(int fd, int other) {
+  std::array<pollfd, 2> wait{pollfd{.fd = fd, .events = POLLIN, .revents = 0},
+                             pollfd{.fd = other, .events = POLLIN, .revents = 0}};
+  while (::poll(wait.data(), wait.size(), -1) < 0) {
+    if (errno != EINTR) {
+      return Error::from_errno("poll");
+    }
+  }
+  return wait[1].revents == 0;
 }
 
 bool is_hung_up(int fd) {

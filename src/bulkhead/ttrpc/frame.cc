@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -29,7 +30,7 @@ void FrameReader::feed(Bytes bytes, const OnFrame& on_frame) {
   while (true) {
     if (header_size_ < sizeof(FrameHeader)) {
       const std::size_t size = std::min(bytes.size(), sizeof(FrameHeader) - header_size_);
-      std::ranges::copy(bytes.first(size), header_bytes_.begin() + header_size_);
+      copy_bytes(bytes.first(size), std::span(header_bytes_).subspan(header_size_));
       header_size_ += size;
       bytes = bytes.subspan(size);
       if (header_size_ < sizeof(FrameHeader)) {

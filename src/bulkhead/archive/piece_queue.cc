@@ -1,4 +1,4 @@
-#include "bulkhead/images/piece_queue.h"
+#include "bulkhead/archive/piece_queue.h"
 
 #include <cstddef>
 #include <mutex>
@@ -10,7 +10,7 @@
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 
-namespace bulkhead::images {
+namespace bulkhead::archive {
 namespace {
 
 /// The end of a stream as its last piece.
@@ -40,6 +40,7 @@ bool PieceQueue::push(Bytes piece) {
     const std::lock_guard lock(mutex_);
     bytes_ += buffer.size();
     full_.push_back(std::move(buffer));
+    inspected_ += inspection_ == Inspection::None ? 1 : 0;
   }
   changed_.notify_all();
   return true;
@@ -48,6 +49,9 @@ bool PieceQueue::push(Bytes piece) {
 void PieceQueue::finish(Result<> end) {
   {
     const std::lock_guard lock(mutex_);
+    if (inspection_ == Inspection::None) {
+      inspected_end_ = end;
+    }
     end_ = std::move(end);
   }
   changed_.notify_all();
@@ -109,4 +113,4 @@ Result<Bytes> PieceQueue::next() {
   return Bytes(current_);
 }
 
-}  // namespace bulkhead::images
+}  // namespace bulkhead::archive

@@ -1,4 +1,4 @@
-#include "bulkhead/images/piece_queue.h"
+#include "bulkhead/archive/piece_queue.h"
 
 #include <algorithm>
 #include <cstddef>
@@ -15,7 +15,7 @@
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/testing.h"
 
-namespace bulkhead::images {
+namespace bulkhead::archive {
 namespace {
 
 Result<std::string> text(Result<Bytes> piece) {
@@ -23,7 +23,7 @@ Result<std::string> text(Result<Bytes> piece) {
 }
 
 TEST(PieceQueue, GivesTheReaderWhatWasInspected) {
-  PieceQueue queue(100);
+  PieceQueue queue(100, Inspection::Each);
   EXPECT_TRUE(queue.push(as_bytes("one")));
   EXPECT_TRUE(queue.push(as_bytes("two")));
   EXPECT_THAT(text(queue.inspect()), IsOkAnd(std::string("one")));
@@ -38,7 +38,7 @@ TEST(PieceQueue, GivesTheReaderWhatWasInspected) {
 }
 
 TEST(PieceQueue, PassesErrorsOnBehindWhatCameBefore) {
-  PieceQueue queue(100);
+  PieceQueue queue(100, Inspection::Each);
   EXPECT_TRUE(queue.push(as_bytes("one")));
   queue.finish(fail(ErrorCode::Corrupt, "damaged"));
   EXPECT_THAT(text(queue.inspect()), IsOkAnd(std::string("one")));
@@ -49,8 +49,16 @@ TEST(PieceQueue, PassesErrorsOnBehindWhatCameBefore) {
   EXPECT_THAT(queue.next(), IsError(ErrorCode::Corrupt));
 }
 
+TEST(PieceQueue, NeedsNoInspector) {
+  PieceQueue queue(100, Inspection::None);
+  EXPECT_TRUE(queue.push(as_bytes("one")));
+  EXPECT_THAT(text(queue.next()), IsOkAnd(std::string("one")));
+  queue.finish(fail(ErrorCode::Corrupt, "damaged"));
+  EXPECT_THAT(queue.next(), IsError(ErrorCode::Corrupt));
+}
+
 TEST(PieceQueue, WakesWhoeverWaitsWhenItIsAbandoned) {
-  PieceQueue queue(1);
+  PieceQueue queue(1, Inspection::Each);
   EXPECT_TRUE(queue.push(as_bytes("more than the bound, but alone")));
   std::jthread pusher([&] { EXPECT_FALSE(queue.push(as_bytes("no room"))); });
   std::jthread reader([&] { EXPECT_THAT(queue.next(), IsError(ErrorCode::Cancelled)); });
@@ -59,7 +67,7 @@ TEST(PieceQueue, WakesWhoeverWaitsWhenItIsAbandoned) {
 }
 
 TEST(PieceQueue, CarriesAStreamThroughThreeThreads) {
-  PieceQueue queue(1000);
+  PieceQueue queue(1000, Inspection::Each);
   std::string sent;
   for (int i = 0; i < 20'000; ++i) {
     sent += std::to_string(i);
@@ -78,10 +86,10 @@ TEST(PieceQueue, CarriesAStreamThroughThreeThreads) {
     }
     queue.finish_inspection({});
   });
-  EXPECT_THAT(archive::read_all(queue, sent.size()), IsOkAnd(sent));
+  EXPECT_THAT(read_all(queue, sent.size()), IsOkAnd(sent));
   inspector.join();
   EXPECT_EQ(inspected, sent);
 }
 
 }  // namespace
-}  // namespace bulkhead::images
+}  // namespace bulkhead::archive

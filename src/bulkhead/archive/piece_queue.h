@@ -2,6 +2,7 @@
 
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <mutex>
 #include <optional>
@@ -11,14 +12,18 @@
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/result.h"
 
-namespace bulkhead::images {
+namespace bulkhead::archive {
 
-/// A stream between three threads: one pushes, one inspects what was pushed, one reads what was
+/// Whether somebody sees each piece before the reader does.
+enum class Inspection : std::uint8_t { None, Each };
+
+/// A stream between threads: one pushes, perhaps one inspects what was pushed, one reads what was
 /// inspected. Holds a bounded number of bytes, in buffers that it uses again.
-class PieceQueue final : public archive::Reader {
+class PieceQueue final : public Reader {
  public:
   /// One piece always fits, whatever its size.
-  explicit PieceQueue(std::size_t most_bytes) : most_bytes_(most_bytes) {}
+  PieceQueue(std::size_t most_bytes, Inspection inspection)
+      : most_bytes_(most_bytes), inspection_(inspection) {}
 
   /// Copies the piece, when there is room for it. False: nobody reads any more.
   bool push(Bytes piece);
@@ -36,11 +41,13 @@ class PieceQueue final : public archive::Reader {
   /// Nobody reads any more; whoever waits is woken up.
   void abandon();
 
-  /// For the reader. Errors: those of finish_inspection(); Cancelled when it was abandoned.
+  /// For the reader. Errors: those of finish_inspection(), without inspection those of finish();
+  /// Cancelled when it was abandoned.
   Result<Bytes> next() override;
 
  private:
   const std::size_t most_bytes_;
+  const Inspection inspection_;
   std::mutex mutex_;
   std::condition_variable changed_;
   // Guarded by the mutex.
@@ -56,4 +63,4 @@ class PieceQueue final : public archive::Reader {
   std::vector<std::byte> current_;
 };
 
-}  // namespace bulkhead::images
+}  // namespace bulkhead::archive
