@@ -77,6 +77,7 @@ TEST_F(JailTest, HoldsTheDrill) {
     leak = os::UniqueFd(::open("/", O_RDONLY | O_DIRECTORY));
   }
   const os::UniqueFd listener(::socket(AF_UNIX, SOCK_STREAM, 0));
+  ASSERT_TRUE(listener.is_open());
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path, "\0bulkhead-jail-drill", 20);

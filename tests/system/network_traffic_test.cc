@@ -2,7 +2,6 @@
 // them, in a network namespace of the test's own, with a second one as the world beyond the host.
 #include <poll.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
