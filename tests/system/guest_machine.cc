@@ -94,6 +94,8 @@ void make_tree(const std::string& tree) {
   fs::permissions(tree + "/bin/text", fs::perms(0755));
   std::ofstream(tree + "/bin/orphan") << "#!/no/such/interpreter\n";
   fs::permissions(tree + "/bin/orphan", fs::perms(0755));
+  std::ofstream(tree + "/bin/circle") << "#!/bin/circle\n";
+  fs::permissions(tree + "/bin/circle", fs::perms(0755));
   std::ofstream(tree + "/bin/plain") << "#!/bin/sh\n";
   fs::permissions(tree + "/bin/plain", fs::perms(0644));
   fs::permissions(tree + "/bin/busybox", fs::perms(0755));

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <optional>
 #include <random>
@@ -408,6 +409,7 @@ TEST_F(GuestTest, TellsApartWhyAProgramDoesNotRun) {
   EXPECT_EQ(failure_of({"/bin/plain"}), StartFailure::NotExecutable);
   EXPECT_EQ(failure_of({"/bin"}), StartFailure::NotExecutable);
   EXPECT_EQ(failure_of({"/bin/text"}), StartFailure::NotExecutable);
+  EXPECT_EQ(failure_of({"/bin/circle"}), StartFailure::NotExecutable);
   EXPECT_EQ(failure_of({""}), StartFailure::NotFound);
   EXPECT_EQ(failure_of({}), StartFailure::Setup);
   auto process = GuestMachine::process({"true"});
@@ -421,6 +423,11 @@ TEST_F(GuestTest, TellsApartWhyAProgramDoesNotRun) {
   EXPECT_EQ(machine_->run(process)->outcome.failure, StartFailure::WorkingDirectory);
   process.set_working_directory("/no/such");
   EXPECT_EQ(machine_->run(process)->outcome.failure, StartFailure::WorkingDirectory);
+  // No directory of init's is open behind any of them.
+  for (int fd = 0; fd < 64; ++fd) {
+    process.set_working_directory(fmt::format("/proc/self/fd/{}", fd));
+    EXPECT_EQ(machine_->run(process)->outcome.failure, StartFailure::WorkingDirectory) << fd;
+  }
   EXPECT_EQ(machine_->shell("echo alive"), "alive\n");
 }
 
@@ -430,6 +437,17 @@ TEST_F(GuestTest, FirstProcessThatIsMissingIsTold) {
   EXPECT_EQ(first_->outcome.failure, StartFailure::NotFound);
   EXPECT_THAT(first_->outcome.message, HasSubstr("executable file not found in $PATH"));
   EXPECT_THAT(machine_->shut_down(), IsOk());
+}
+
+TEST_F(GuestTest, FirstProcessDoesNotBeginInADirectoryOfInit) {
+  for (int fd = 3; fd < 10; ++fd) {
+    boot();
+    auto plan = GuestMachine::plan({"true"});
+    plan.mutable_process()->set_working_directory(fmt::format("/proc/self/fd/{}", fd));
+    first_ = machine_->start(plan);
+    EXPECT_EQ(first_->outcome.failure, StartFailure::WorkingDirectory) << fd;
+    EXPECT_THAT(machine_->shut_down(), IsOk());
+  }
 }
 
 TEST_F(GuestTest, PlanThatCannotBeCarriedOutIsTold) {
@@ -748,11 +766,20 @@ TEST_F(GuestTest, HostileImageIsContained) {
                                 fs::create_symlink("/proc/self/fd/5", tree + "/etc/hostname");
                                 ::mkfifo((tree + "/etc/hosts").c_str(), 0644);
                                 ::mkfifo((tree + "/etc/passwd").c_str(), 0644);
+                                fs::create_directories(tree + "/run");
+                                // Names that mean something to init or to other runtimes.
+                                for (const char* name :
+                                     {"rehearsal", "upper", "work", "init", "run/base", "run/files",
+                                      "run/scratch", ".krun_config.json", ".krun_vm.json"}) {
+                                  std::ofstream(fmt::format("{}/{}", tree, name)) << name << '\n';
+                                }
                               }),
               IsOk());
   auto plan = GuestMachine::plan({"sh", "-c",
                                   "cat /etc/hosts /etc/resolv.conf; echo > /dev/null; "
-                                  "cat /proc/self/comm; ls /proc/self/fd | wc -l"});
+                                  "cat /proc/self/comm; ls /proc/self/fd | wc -l; "
+                                  "cat /rehearsal /upper /work /init /run/base /run/files "
+                                  "/run/scratch /.krun_config.json /.krun_vm.json"});
   for (const char* path : {"/etc/hosts", "/etc/resolv.conf"}) {
     auto& file = *plan.add_files();
     file.set_path(path);
@@ -762,7 +789,28 @@ TEST_F(GuestTest, HostileImageIsContained) {
   first_ = machine_->start(plan);
   ASSERT_EQ(first_->outcome.failure, StartFailure::None) << first_->outcome.message;
   machine_->finish(*first_);
-  EXPECT_EQ(first_->out, "/etc/hosts\n/etc/resolv.conf\ncat\n4\n") << first_->err;
+  EXPECT_EQ(first_->out,
+            "/etc/hosts\n/etc/resolv.conf\ncat\n4\n"
+            "rehearsal\nupper\nwork\ninit\nrun/base\nrun/files\n"
+            "run/scratch\n.krun_config.json\n.krun_vm.json\n")
+      << first_->err;
+}
+
+TEST_F(GuestTest, AMountPointThatIsNoDirectoryIsAClearError) {
+  for (const std::string path : {"/proc", "/dev", "/sys"}) {
+    const std::string base = directory_.path("odd");
+    ASSERT_THAT(make_base_image(directory_, base,
+                                [&](const std::string& tree) {
+                                  std::filesystem::remove_all(tree + path);
+                                  ::mkfifo((tree + path).c_str(), 0644);
+                                }),
+                IsOk());
+    boot({.base = base, .scratch = ""});
+    first_ = machine_->start(GuestMachine::plan({"true"}));
+    EXPECT_EQ(first_->outcome.failure, StartFailure::Setup) << path;
+    EXPECT_THAT(first_->outcome.message, HasSubstr(path));
+    EXPECT_THAT(machine_->shut_down(), IsOk());
+  }
 }
 
 TEST_F(GuestTest, FileWhereTheImageHasADirectoryIsAClearError) {

@@ -490,6 +490,8 @@ check "and fewer bytes" never chunked-short "the answer ends"
 check "and more bytes" never chunked-long "longer than"
 check "an encoding nobody asked for" never encoded "an encoding that was not asked for"
 check "a redirect to another host is followed" arrives redirect
+check "with a token for the first only" arrives redirect-known
+check "which had it" grep -q "^5010 GET /v2/redirect-known/one/blobs/.* Bearer known$" requests
 check "a redirect to a file is not" never redirect-file "url"
 check "redirects without end" never loop "more than 10 redirects"
 check "a chain of a hundred" never redirect-chain "more than 10 redirects"
@@ -552,6 +554,8 @@ check "a registry that forgets its pieces" within 60 fails_with "answers 500" \
 check "too large in one piece" pushes push-large
 check "and then no room for its pieces" fails_with "quota exceeded" pushes push-large-quota
 check "an upload that is taken elsewhere" pushes push-foreign
+check "by a registry that wants a token" grep -q "^5010 POST /v2/push-foreign/one/blobs/.* Bearer known$" requests
+check "and goes there" grep -q "^5011 P[A-Z]* /v2/push-foreign/one/blobs/session/" requests
 check "a tag alone is deleted where the registry can" "$image" registry delete "$(bad delete-tag)"
 check "and nothing else" equal "DELETE /v2/delete-tag/one/manifests/1" "$(grep -o 'DELETE [^ ]*' requests)"
 check "a registry that took in something else" fails_with "took in" "$image" push "$(bad fine)" "$(bad push-lies)"

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "bulkhead/archive/stream.h"
@@ -16,11 +17,13 @@
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/testing.h"
+#include "bulkhead/base/text.h"
 
 namespace bulkhead::archive {
 namespace {
 
 using testing::HasSubstr;
+using testing::SizeIs;
 
 /// A member as it was read, with strings of its own.
 struct Seen {
@@ -220,13 +223,149 @@ TEST(TarReader, RefusesSparseMapsThatDoNotFit) {
   EXPECT_FALSE(sparse("1\n-5\n5\n", "100").has_value());
 }
 
-TEST(TarReader, RefusesOwnersOutOfRange) {
-  for (const std::string_view uid : {"4294967295", "-1", "100000000000000000000"}) {
-    EXPECT_THAT(
-        read_tar(TarBuilder().add({.name = "f", .pax = {{"uid", std::string(uid)}}}).finished()),
-        IsError(ErrorCode::Invalid))
-        << uid;
+TEST(TarReader, RefusesOlderSparseMapsThatDoNotFit) {
+  const auto sparse = [](std::vector<std::pair<std::string, std::string>> records) {
+    return read_tar(TarBuilder()
+                        .add({.name = "s", .content = "helloend", .pax = std::move(records)})
+                        .finished());
+  };
+  const auto of_0_0 = [&](const std::string& offset, const std::string& count) {
+    return sparse({{"GNU.sparse.size", "200"},
+                   {"GNU.sparse.numblocks", "1"},
+                   {"GNU.sparse.offset", offset},
+                   {"GNU.sparse.numbytes", count}});
+  };
+  const auto of_0_1 = [&](const std::string& map) {
+    return sparse({{"GNU.sparse.size", "200"},
+                   {"GNU.sparse.numblocks", "2"},
+                   {"GNU.sparse.map", map},
+                   {"GNU.sparse.name", "s"}});
+  };
+  for (const auto& good : {of_0_0("100", "8"), of_0_1("0,5,100,3")}) {
+    ASSERT_THAT(good, IsOk());
+    EXPECT_EQ(good->at(0).entry.size, 200U);
+    EXPECT_THAT(good->at(0).content.substr(100), HasSubstr("end"));
   }
+  for (const auto& bad :
+       {of_0_0("196", "8"), of_0_0("9223372036854775807", "8"), of_0_1("198,5,100,3"),
+        of_0_1("100,5,90,3"), of_0_1("-5,5,100,3"), of_0_1("0,5,100,9223372036854775807")}) {
+    EXPECT_FALSE(bad.has_value());
+  }
+}
+
+TEST(TarReader, RefusesOwnersOutOfRange) {
+  for (const std::string key : {"uid", "gid"}) {
+    for (const std::string id : {"4294967295", "-1", "100000000000000000000"}) {
+      EXPECT_THAT(read_tar(TarBuilder().add({.name = "f", .pax = {{key, id}}}).finished()),
+                  IsError(ErrorCode::Invalid))
+          << key << id;
+    }
+  }
+}
+
+TEST(TarReader, KnowsNoOwnerBeyondTheLargest) {
+  const auto all = read_tar(
+      TarBuilder().add({.name = "f", .uid = 2'147'483'647, .gid = 4'294'967'294}).finished());
+  ASSERT_THAT(all, IsOk());
+  EXPECT_EQ(all->at(0).entry.uid, 2'147'483'647U);
+  EXPECT_EQ(all->at(0).entry.gid, 4'294'967'294U);
+}
+
+TEST(TarReader, TakesNothingFromAGlobalHeader) {
+  const auto all =
+      read_tar(TarBuilder()
+                   .add({.name = "global", .type = 'g', .content = "19 path=../../out\n"})
+                   .file("f", "x")
+                   .finished());
+  ASSERT_THAT(all, IsOk());
+  ASSERT_THAT(*all, SizeIs(1));
+  EXPECT_EQ(all->at(0).path, "f");
+}
+
+TEST(TarReader, EndsANameAtItsNul) {
+  const auto all = read_tar(
+      TarBuilder().add({.name = "f", .pax = {{"path", std::string("a\0/../b", 7)}}}).finished());
+  ASSERT_THAT(all, IsOk());
+  EXPECT_EQ(all->at(0).path, "a");
+}
+
+TEST(TarReader, TakesANameWithASlashBehindItForADirectory) {
+  const auto all = read_tar(TarBuilder().file("a/", "").finished());
+  ASSERT_THAT(all, IsOk());
+  EXPECT_EQ(all->at(0).path, "a");
+  EXPECT_EQ(all->at(0).entry.type, EntryType::Directory);
+}
+
+TEST(TarReader, RefusesSizesThatLie) {
+  // What follows the size is no header.
+  EXPECT_THAT(
+      read_tar(TarBuilder()
+                   .add({.name = "f", .content = std::string(600, 'x'), .pax = {{"size", "1"}}})
+                   .finished()),
+      IsError(ErrorCode::Corrupt));
+  for (const std::string size : {"9223372036854775807", "100000000000000000000", "-1"}) {
+    EXPECT_FALSE(
+        read_tar(
+            TarBuilder().add({.name = "f", .content = "x", .pax = {{"size", size}}}).finished())
+            .has_value())
+        << size;
+  }
+  for (const std::string_view field : {"777777777777", "77777777777777777777777",
+                                       "\x80\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+                                       "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"}) {
+    EXPECT_FALSE(read_tar(TarBuilder()
+                              .add({.name = "f", .content = "x", .size_field = std::string(field)})
+                              .finished())
+                     .has_value())
+        << quote(field);
+    for (const char type : {'L', 'K', 'x', 'g'}) {
+      EXPECT_FALSE(read_tar(TarBuilder()
+                                .add({.name = "long",
+                                      .type = type,
+                                      .content = "x",
+                                      .size_field = std::string(field)})
+                                .file("f", "x")
+                                .finished())
+                       .has_value())
+          << type << quote(field);
+    }
+  }
+}
+
+TEST(TarReader, ATruncatedTarGivesNoEntryThatIsNotInIt) {
+  const std::string bytes =
+      TarBuilder()
+          .directory("d")
+          .file("d/" + std::string(200, 'n'), "content")
+          .add({.name = "long", .type = 'L', .content = std::string(240, 'l')})
+          .file("short", "content")
+          .add({.name = "s",
+                .content = "1\n100\n5\n" + std::string(503, '\0') + "hello",
+                .pax = {{"GNU.sparse.major", "1"},
+                        {"GNU.sparse.minor", "0"},
+                        {"GNU.sparse.name", "sparse"},
+                        {"GNU.sparse.realsize", "200"}}})
+          .finished();
+  const auto whole = read_tar(bytes);
+  ASSERT_THAT(whole, IsOk());
+  ASSERT_THAT(*whole, SizeIs(4));
+  EXPECT_EQ(whole->at(2).path, std::string(240, 'l'));
+  std::size_t whole_ones = 0;
+  for (std::size_t size = 0; size < bytes.size(); size += 512) {
+    const auto cut = read_tar(std::string_view(bytes).substr(0, size));
+    if (!cut) {
+      EXPECT_EQ(cut.error().code(), ErrorCode::Corrupt);
+      continue;
+    }
+    ++whole_ones;
+    ASSERT_LE(cut->size(), whole->size());
+    for (std::size_t i = 0; i < cut->size(); ++i) {
+      EXPECT_EQ(cut->at(i).path, whole->at(i).path) << size;
+      EXPECT_EQ(cut->at(i).content, whole->at(i).content) << size;
+    }
+  }
+  // Behind each of the four, where the marks of the end are cut off, and where there is nothing.
+  EXPECT_EQ(whole_ones, 6U);
 }
 
 TEST(TarReader, DropsModeBitsThatAreNotPermissions) {

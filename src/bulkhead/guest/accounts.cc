@@ -17,6 +17,7 @@
 #include "bulkhead/base/text.h"
 #include "bulkhead/os/file_info.h"
 #include "bulkhead/os/io.h"
+#include "bulkhead/os/unique_fd.h"
 
 namespace bulkhead::guest {
 namespace {
@@ -27,20 +28,26 @@ constexpr const char* kGroup = "/etc/group";
 /// More than the kernel takes for one process.
 constexpr std::size_t kMaxGroups = 65536;
 
-/// "" when there is none. A FIFO is opened without waiting for a writer and refused like any other
-/// thing that is not a file.
-Result<std::string> read_account_file(int root, const char* path) {
-  auto file = os::open_in_root(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-  if (!file) {
-    if (file.error().code() == ErrorCode::NotFound) {
-      return std::string();
-    }
-    return std::move(file).error();
-  }
-  if (!BH_TRY(os::file_info(file->get())).is_regular()) {
+/// Errors: Invalid for anything that is not a file.
+Result<os::UniqueFd> open_account_file(int root, const char* path, int flags) {
+  os::UniqueFd file = BH_TRY(os::open_in_root(root, path, flags));
+  if (!BH_TRY(os::file_info(file.get())).is_regular()) {
     return fail(ErrorCode::Invalid, "{}: not a regular file", path);
   }
-  return os::read_to_end(file->get(), kMaxAccountFile).context(path);
+  return file;
+}
+
+/// "" when there is none. What is not a file is not opened: a device's driver may act on that. Nor
+/// is a writer waited for, should the container put a FIFO there meanwhile.
+Result<std::string> read_account_file(int root, const char* path) {
+  if (const auto found = open_account_file(root, path, O_PATH); !found) {
+    if (found.error().code() == ErrorCode::NotFound) {
+      return std::string();
+    }
+    return found.error();
+  }
+  const os::UniqueFd file = BH_TRY(open_account_file(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY));
+  return os::read_to_end(file.get(), kMaxAccountFile).context(path);
 }
 
 /// Calls `visit` with the fields of every line until it returns true.

@@ -130,7 +130,20 @@ TEST(AccountFiles, AreRegularFilesOrNothing) {
   EXPECT_FALSE(resolve_identity(fifo.fd(), "7:audio").has_value());
   const TestRoot directory;
   directory.directory("etc/passwd");
+  directory.fifo("etc/group");
   EXPECT_FALSE(resolve_identity(directory.fd(), "redis").has_value());
+  EXPECT_THAT(resolve_identity(directory.fd(), "7:audio"), IsError(ErrorCode::Invalid));
+}
+
+TEST(AccountFiles, AreNotDevices) {
+  const TestRoot root;
+  // No driver has these numbers: opened, they would seem not to be there.
+  if (!root.device("etc/passwd", 240, 1) || !root.device("etc/group", 240, 1)) {
+    GTEST_SKIP() << "this user may not make device nodes";
+  }
+  EXPECT_THAT(resolve_identity(root.fd(), "redis"), IsError(ErrorCode::Invalid));
+  EXPECT_THAT(resolve_identity(root.fd(), "7:audio"), IsError(ErrorCode::Invalid));
+  EXPECT_EQ(resolve_identity(root.fd(), "7")->user, 7U);
 }
 
 TEST(AccountFiles, LinksStayInside) {
@@ -148,6 +161,8 @@ TEST(AccountFiles, AreBounded) {
   root.write("etc/passwd", std::string(kMaxAccountFile + 1, 'x'));
   EXPECT_THAT(resolve_identity(root.fd(), "redis"), IsError(ErrorCode::ResourceExhausted));
   EXPECT_EQ(resolve_identity(root.fd(), "3")->user, 3U);
+  root.write("etc/group", std::string(kMaxAccountFile + 1, 'x'));
+  EXPECT_THAT(resolve_identity(root.fd(), "3:audio"), IsError(ErrorCode::ResourceExhausted));
 }
 
 }  // namespace

@@ -251,7 +251,7 @@ StartFailure failure_of(ProgramFailure failure) {
 /// From the container's root to the program.
 [[noreturn]] void become_program(const ChildPlan& plan) {
   const agent::v1::Process& process = *plan.process;
-  const os::UniqueFd root = require(os::open_file("/", O_PATH | O_DIRECTORY));
+  os::UniqueFd root = require(os::open_file("/", O_PATH | O_DIRECTORY));
   if (process.terminal()) {
     require(open_terminal(root.get(), plan));
   }
@@ -269,6 +269,7 @@ StartFailure failure_of(ProgramFailure failure) {
       require(seal_root());
     }
   }
+  root.reset();  // a working directory of /proc/self/fd/N leads nowhere
   require(own_standard_descriptors(identity.user, process.terminal()));
   require(set_limits(process));
   require(os::join_new_keyring("_ses.container"));

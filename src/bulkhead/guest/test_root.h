@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -46,6 +47,12 @@ class TestRoot {
   void fifo(const std::string& inside) const {
     make_parent(inside);
     ::mkfifo(path(inside).c_str(), 0644);
+  }
+
+  /// A character device. False where this user may not make one.
+  [[nodiscard]] bool device(const std::string& inside, unsigned major, unsigned minor) const {
+    make_parent(inside);
+    return ::mknod(path(inside).c_str(), S_IFCHR | 0644, ::makedev(major, minor)) == 0;
   }
 
   void directory(const std::string& inside) const {
