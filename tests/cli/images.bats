@@ -73,6 +73,28 @@ teardown_file() { bulkhead_teardown_file; }
   [[ "$output" == *tar* ]]
 }
 
+@test "labels and annotations of an image steer nothing on the host" {
+  rm -f /tmp/bulkhead-steered
+  "$BATS_TEST_DIRNAME/lib/make-image.py" steering "$WORK/steering.tar"
+  bulkhead image load -i "$WORK/steering.tar"
+  # Beside it one that says nothing: the two differ in no setting.
+  bulkhead create --name plain "$BUSYBOX" /bin/busybox true
+  bulkhead create --name steered localhost/steering:latest /bin/busybox true
+  settings() {
+    bulkhead inspect "$1" | jq -S "$2"
+  }
+  local without='if type == "array" then .[0] else . end | del(.id, .name, .image, .created, .state, .labels, .network, .chain)'
+  diff <(settings plain "$without" | sed 's/[0-9a-f]\{64\}/ID/g; s/plain/NAME/g') \
+    <(settings steered "$without" | sed 's/[0-9a-f]\{64\}/ID/g; s/steered/NAME/g')
+  run bulkhead start -a steered
+  [ "$status" -eq 0 ]
+  sleep 1
+  run bulkhead inspect steered
+  [[ "$output" != *binary:* ]]
+  [ ! -e /tmp/bulkhead-steered ]
+  bulkhead rm plain steered
+}
+
 @test "rm refuses what a container uses" {
   bulkhead create --name user "$BUSYBOX" true
   run bulkhead image rm "$BUSYBOX"

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <ctime>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -93,9 +94,16 @@ std::optional<EntryType> type_of(archive_entry* entry) {
   }
 }
 
+/// Of a pax time of -1.5 libarchive makes -1 s and 500,000,000 ns, which would be half a second
+/// before 1970; a time is the seconds before it and what then has passed.
 EntryTime time_of(time_t seconds, long nanoseconds) {
-  return {.seconds = seconds,
-          .nanoseconds = static_cast<std::uint32_t>(std::clamp(nanoseconds, 0L, 999'999'999L))};
+  constexpr long kSecond = 1'000'000'000;
+  auto fraction = std::clamp(nanoseconds, 0L, kSecond - 1);
+  if (seconds < 0 && fraction > 0 && seconds > std::numeric_limits<time_t>::min()) {
+    --seconds;
+    fraction = kSecond - fraction;
+  }
+  return {.seconds = seconds, .nanoseconds = static_cast<std::uint32_t>(fraction)};
 }
 
 }  // namespace

@@ -1,9 +1,11 @@
 #include "bulkhead/ext4/tar_importer.h"
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -15,6 +17,9 @@
 #include "bulkhead/base/testing.h"
 #include "bulkhead/ext4/device.h"
 #include "bulkhead/ext4/formatter.h"
+#include "bulkhead/ext4/reader.h"
+#include "bulkhead/ext4/reader_inode.h"
+#include "bulkhead/ext4/source.h"
 
 namespace bulkhead::ext4 {
 namespace {
@@ -153,6 +158,43 @@ TEST_F(TarImporterTest, ReadsTheStreamToItsEnd) {
   archive::BytesReader reader(as_bytes(bytes), 1000);
   ASSERT_THAT(apply_layer(*formatter_, reader), IsOk());
   EXPECT_TRUE(reader.next()->empty());
+}
+
+TEST(TarImporter, TimesAreKeptOrAsCloseAsExt4HasThem) {
+  const struct {
+    const char* name;
+    const char* mtime;
+    Timestamp kept;
+  } kTimes[] = {
+      {"year-1", "-62135596800", {-2147483648, 0}},
+      {"before-1970", "-1.5", {-2, 500'000'000}},
+      {"after-2038", "2147483648.999999999", {2147483648, 999'999'999}},
+      {"last", "15032385535", {15032385535, 0}},
+      {"beyond", "9223372036854775807", {15032385535, 0}},
+  };
+
+  MemoryDevice device;
+  auto formatter = Formatter::create(device, {});
+  ASSERT_THAT(formatter, IsOk());
+  TarBuilder tar;
+  for (const auto& time : kTimes) {
+    tar.add({.name = time.name, .pax = {{"mtime", time.mtime}}});
+  }
+  const std::string bytes = tar.finished();
+  archive::BytesReader reader(as_bytes(bytes));
+  ASSERT_THAT(apply_layer(*formatter, reader), IsOk());
+  const auto result = std::move(*formatter).finish();
+  ASSERT_THAT(result, IsOk());
+  const std::vector<std::byte> content = device.read(0, result->size_bytes);
+  MemorySource source(content);
+  auto image = Image::open(source);
+  ASSERT_THAT(image, IsOk());
+  for (const auto& time : kTimes) {
+    const auto inode = image->resolve(time.name);
+    ASSERT_THAT(inode, IsOk());
+    EXPECT_EQ(inode->modified.seconds, time.kept.seconds) << time.name;
+    EXPECT_EQ(inode->modified.nanoseconds, time.kept.nanoseconds) << time.name;
+  }
 }
 
 }  // namespace

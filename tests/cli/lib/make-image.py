@@ -39,7 +39,7 @@ def digest(data):
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
-def write_archive(path, name, layers, architecture="amd64", damage=lambda blobs, layers: None):
+def write_archive(path, name, layers, architecture="amd64", damage=lambda blobs, layers: None, labels=None):
     blobs = {}
 
     def blob(data, media_type):
@@ -47,15 +47,16 @@ def write_archive(path, name, layers, architecture="amd64", damage=lambda blobs,
         return {"mediaType": media_type, "digest": digest(data), "size": len(data)}
 
     compressed = [gzip.compress(layer, mtime=0) for layer in layers]
-    config = {"architecture": architecture, "os": "linux", "config": {},
+    config = {"architecture": architecture, "os": "linux", "config": {"Labels": labels or {}},
               "rootfs": {"type": "layers", "diff_ids": [digest(layer) for layer in layers]}}
     manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
                 "config": blob(json.dumps(config).encode(), "application/vnd.oci.image.config.v1+json"),
                 "layers": [blob(layer, "application/vnd.oci.image.layer.v1.tar+gzip")
-                           for layer in compressed]}
+                           for layer in compressed],
+                "annotations": labels or {}}
     descriptor = blob(json.dumps(manifest).encode(), manifest["mediaType"])
     descriptor["annotations"] = {"io.containerd.image.name": name,
-                                 "org.opencontainers.image.ref.name": name.rpartition(":")[2]}
+                                 "org.opencontainers.image.ref.name": name.rpartition(":")[2], **(labels or {})}
     descriptor["platform"] = {"os": "linux", "architecture": architecture}
     damage(blobs, [digest(layer) for layer in compressed])
     index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
@@ -106,7 +107,23 @@ def whiteouts(path):
     write_archive(path, "localhost/whiteouts:latest", [one.bytes(), two.bytes()])
 
 
+# Names by which engines, their plugins and we ourselves keep what concerns the host.
+STEERING = {
+    "containerd.io/restart.status": "running",
+    "containerd.io/restart.policy": "always",
+    "containerd.io/restart.loguri": "binary:///bin/sh?-c=touch%20/tmp/bulkhead-steered",
+    "io.containerd.runc.v2.group": "other",
+    "cdi.k8s.io/devices": "vendor.example/device=all",
+    "io.kubernetes.cri.sandbox-id": "other",
+    "run.oci.handler": "krun",
+    "bulkhead.memory": "4g",
+    "bulkhead.privileged": "true",
+    "bulkhead.publish": "0.0.0.0:80:80",
+}
+
+
 KINDS = {
+    "steering": lambda path: write_archive(path, "localhost/steering:latest", [base().bytes()], labels=STEERING),
     "foreign": lambda path: write_archive(path, "localhost/foreign:latest", [base().bytes()], "s390x"),
     "wrong-digest": wrong_digest,
     "truncated": truncated,
