@@ -134,6 +134,10 @@ check "no file was made" test ! -e "$HOME/.docker/config.json"
 check "a registry is a host" fails_with "host name" "$image" login -u user --password-stdin ../x <<<x
 check "a user name is needed" fails_with "username" "$image" login --password-stdin 127.0.0.1:5002 <<<x
 check "no terminal, no question" fails_with "--password-stdin" "$image" login 127.0.0.1:5002 </dev/null
+check "a pipeline's password in the environment" env CONTAINER_REGISTRY_HOST=127.0.0.1:5002 CONTAINER_REGISTRY_USER=user \
+  CONTAINER_REGISTRY_TOKEN=pass:word "$image" pull -q 127.0.0.1:5002/team/one:1
+check "which is kept nowhere" fails_with "bulkhead login" "$image" registry tags 127.0.0.1:5002/team/one
+"$image" rm 127.0.0.1:5002/team/one:1 >/dev/null
 check "login" "$image" login -u user --password-stdin 127.0.0.1:5002 <<<"pass:word"
 check "only its owner reads the file" equal 600 "$(stat -c %a "$HOME/.docker/config.json")"
 check "it is docker's" equal "$(printf user:pass:word | base64)" \

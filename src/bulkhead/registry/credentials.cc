@@ -217,6 +217,18 @@ std::vector<std::string> scoped_keys(const std::string& registry, std::string_vi
   return keys;
 }
 
+/// Nothing unless all of it is there.
+std::optional<EnvironmentLogin> environment_login() {
+  const auto host = os::environment_variable("CONTAINER_REGISTRY_HOST");
+  const auto user = os::environment_variable("CONTAINER_REGISTRY_USER");
+  const auto token = os::environment_variable("CONTAINER_REGISTRY_TOKEN");
+  if (!host || !user || !token || host->empty() || token->empty()) {
+    return std::nullopt;
+  }
+  return EnvironmentLogin{.registry = registry_of(*host),
+                          .credentials = {.user = *user, .secret = *token}};
+}
+
 }  // namespace
 
 std::string Credentials::basic() const { return "Basic " + encode_base64(user + ":" + secret); }
@@ -238,11 +250,14 @@ CredentialStore CredentialStore::from_environment() {
     files.push_back("/run/containers/" + std::to_string(os::effective_user()) + "/auth.json");
   }
   add(files, home, "/.config/containers/auth.json");
-  return CredentialStore(std::move(files));
+  return CredentialStore(std::move(files), environment_login());
 }
 
 Result<std::optional<Credentials>> CredentialStore::find(const std::string& registry,
                                                          std::string_view repository) const {
+  if (login_ && login_->registry == registry) {
+    return login_->credentials;
+  }
   const std::vector<std::string> keys = keys_of(registry);
   for (const std::string& path : files_) {
     const File file = BH_TRY(File::read(path));

@@ -33,16 +33,26 @@ struct Login {
   std::string place;     ///< file or helper
 };
 
-/// Where passwords for registries are kept: files that docker and podman read too, and the helpers
-/// that these name. Order: $REGISTRY_AUTH_FILE; $DOCKER_CONFIG/config.json or
+/// A password that the environment holds, as pipelines hand theirs over:
+/// $CONTAINER_REGISTRY_HOST, _USER and _TOKEN.
+struct EnvironmentLogin {
+  std::string registry;
+  Credentials credentials;
+};
+
+/// Where passwords for registries are kept: the environment, files that docker and podman read too,
+/// and the helpers that these name. Order: the environment; $REGISTRY_AUTH_FILE;
+/// $DOCKER_CONFIG/config.json or
 /// ~/.docker/config.json; $XDG_RUNTIME_DIR/containers/auth.json or /run/containers/UID/auth.json;
-/// ~/.config/containers/auth.json. The first is the one that is written.
+/// ~/.config/containers/auth.json. The first file is the one that is written.
 /// Source: docker config(5) as in docker/cli "credential stores"; containers-auth.json(5).
 class CredentialStore {
  public:
   static CredentialStore from_environment();
 
-  explicit CredentialStore(std::vector<std::string> files) : files_(std::move(files)) {}
+  explicit CredentialStore(std::vector<std::string> files,
+                           std::optional<EnvironmentLogin> login = std::nullopt)
+      : files_(std::move(files)), login_(std::move(login)) {}
 
   /// For a repository ("team/image") of a registry ("docker.io", "localhost:5000"); an entry for a
   /// beginning of the repository's path wins over one for the registry.
@@ -61,6 +71,7 @@ class CredentialStore {
 
  private:
   std::vector<std::string> files_;
+  std::optional<EnvironmentLogin> login_;
 };
 
 }  // namespace bulkhead::registry

@@ -103,6 +103,26 @@ TEST_F(CredentialsTest, TheFirstFileThatHasSomeWins) {
   EXPECT_EQ(store.find("b.example").value()->user, "2");
 }
 
+TEST_F(CredentialsTest, TheEnvironmentWinsForItsRegistryAlone) {
+  ::setenv(
+      "REGISTRY_AUTH_FILE",
+      write("auth.json", R"({"auths":{"a.example":{"auth":"Mjoy"},"b.example":{"auth":"Mjoy"}}})")
+          .c_str(),
+      1);
+  ::setenv("CONTAINER_REGISTRY_HOST", "https://a.example/", 1);
+  ::setenv("CONTAINER_REGISTRY_USER", "bot", 1);
+  EXPECT_EQ(CredentialStore::from_environment().find("a.example").value()->user, "2");
+  ::setenv("CONTAINER_REGISTRY_TOKEN", "t:oken", 1);
+  const CredentialStore store = CredentialStore::from_environment();
+  ::unsetenv("REGISTRY_AUTH_FILE");
+  ::unsetenv("CONTAINER_REGISTRY_HOST");
+  ::unsetenv("CONTAINER_REGISTRY_USER");
+  ::unsetenv("CONTAINER_REGISTRY_TOKEN");
+  EXPECT_THAT(store.find("a.example", "team/image"),
+              IsOkAnd(std::optional(Credentials{.user = "bot", .secret = "t:oken"})));
+  EXPECT_EQ(store.find("b.example").value()->user, "2");
+}
+
 TEST_F(CredentialsTest, MalformedFilesAreNamed) {
   for (const char* bad : {"not json", "[]", R"({"auths":{"a":{"auth":"!!"}}})",
                           R"({"auths":{"a":{"auth":"bm9jb2xvbg=="}}})",
