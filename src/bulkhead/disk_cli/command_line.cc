@@ -83,7 +83,15 @@ class CommandLine {
     command->add_option("--label", create.label, "at most 16 bytes");
     command->add_option("--uuid", create.uuid,
                         "without it one made from the content: the same tree, the same bytes");
-    command->add_option("--journal", create.journal, "its size, such as 16m; without it none");
+    CLI::Option* journal =
+        command->add_option("--journal", create.journal, "its size, such as 16m; without it none");
+    command
+        ->add_option(
+            "--journal-mode", create.journal_mode,
+            "what goes through it where the mount does not say: nothing of the content but "
+            "in order, which is the kernel's default; content too; nothing, in no order")
+        ->check(CLI::IsMember({"ordered", "data", "writeback"}))
+        ->needs(journal);
     command->add_option(
         "--block-size", create.block_size,
         "1k, 2k or 4k, which is the default; small ones waste less behind small files");

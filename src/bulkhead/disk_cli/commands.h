@@ -18,8 +18,9 @@ struct CreateOptions {
   std::string from;  ///< a tar stream in any compression, "-" for standard input; empty: nothing
   std::string directory;  ///< whose tree is copied; empty: none
   std::string label;
-  std::string uuid;        ///< empty: made from the content
-  std::string journal;     ///< its size; empty: none
+  std::string uuid;     ///< empty: made from the content
+  std::string journal;  ///< its size; empty: none
+  std::string journal_mode;
   std::string block_size;  ///< empty: 4096
   bool growable = false;   ///< the kernel can enlarge it while it is mounted
   bool force = false;      ///< over what is there

@@ -95,6 +95,11 @@ Result<ext4::FormatOptions> format_options(const CreateOptions& options) {
     }
     format.journal_bytes = BH_TRY(parse_size(options.journal));
   }
+  if (!options.journal_mode.empty()) {
+    format.journal_mode = options.journal_mode == "data"        ? ext4::JournalMode::Data
+                          : options.journal_mode == "writeback" ? ext4::JournalMode::Writeback
+                                                                : ext4::JournalMode::Ordered;
+  }
   if (options.growable && options.size.empty()) {
     return fail(ErrorCode::Invalid,
                 "disk create: --growable without a size: give one too (--size 10g)");

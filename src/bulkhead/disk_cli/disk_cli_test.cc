@@ -69,6 +69,11 @@ TEST_F(DiskCliTest, MakesADiskThatItReads) {
   EXPECT_THAT(run({"check", disk.c_str()}), IsOk());
   EXPECT_THAT(run({"create", "--block-size", "3k", path("other").c_str()}),
               IsError(ErrorCode::Invalid));
+  EXPECT_THAT(run({"create", "--size", "8m", "--journal-mode", "data", path("other").c_str()}),
+              IsError(ErrorCode::Invalid));
+  EXPECT_THAT(run({"create", "--size", "8m", "--journal", "4m", "--journal-mode", "fast",
+                   path("other").c_str()}),
+              IsError(ErrorCode::Invalid));
   auto opened = Disk::open(disk);
   ASSERT_THAT(opened, IsOk());
   EXPECT_EQ(opened->image().layout().label, "");

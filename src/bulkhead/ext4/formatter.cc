@@ -120,6 +120,9 @@ Result<> check_options(const FormatOptions& options) {
     return fail(ErrorCode::Invalid, "format: a journal of {} bytes in a file system of {}",
                 options.journal_bytes, options.size_bytes);
   }
+  if (options.journal_mode && options.journal_bytes == 0) {
+    return fail(ErrorCode::Invalid, "format: a journal's mode without a journal");
+  }
   if (options.keep_replaced && options.size_bytes != 0) {
     return fail(ErrorCode::Invalid, "format: replaced files are kept only in a read-only image");
   }

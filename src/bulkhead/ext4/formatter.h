@@ -28,6 +28,14 @@ using Uuid = std::array<std::byte, 16>;
 
 inline constexpr std::uint32_t kDefaultBlockSize = 4096;
 
+/// What of a file's content a kernel puts into the journal, unless it is told otherwise at the
+/// mount.
+enum class JournalMode : std::uint8_t {
+  Ordered,    ///< nothing; content is on the disk before the metadata that point to it
+  Data,       ///< all of it
+  Writeback,  ///< nothing, in no order
+};
+
 struct FormatOptions {
   /// The file system's size. 0: as large as its content needs, no free space kept, no journal:
   /// a read-only image.
@@ -43,6 +51,8 @@ struct FormatOptions {
   std::optional<Uuid> uuid;
   /// Only with size_bytes; 0: none, otherwise 1024 to 10,240,000 blocks.
   std::uint64_t journal_bytes = 0;
+  /// Only with a journal. Absent: the superblock does not say, and the kernel takes Ordered.
+  std::optional<JournalMode> journal_mode;
   /// Only with size_bytes: one inode for so many bytes.
   std::uint32_t bytes_per_inode = 16384;
   /// Only with size_bytes: the kernel can enlarge it while it is mounted. Copies of superblock and

@@ -56,6 +56,25 @@ void set_bits(std::span<std::byte> bitmap, std::size_t from, std::size_t to, boo
   }
 }
 
+// Default mount options. Source: fs/ext4/ext4.h of Linux, EXT4_DEFM_*.
+constexpr std::uint32_t kDefaultXattrs = 0x4;
+constexpr std::uint32_t kDefaultAcls = 0x8;
+
+std::uint32_t journal_mode_bits(const FormatOptions& options) {
+  if (!options.journal_mode) {
+    return 0;
+  }
+  switch (*options.journal_mode) {
+    case JournalMode::Data:
+      return 0x20;
+    case JournalMode::Ordered:
+      return 0x40;
+    case JournalMode::Writeback:
+      return 0x60;
+  }
+  return 0;
+}
+
 /// Two bits of epoch beyond the 32 of the classic field, and nanoseconds.
 void put_time(std::int64_t seconds, std::uint32_t nanoseconds, le32& field, le32& extra) {
   const auto classic = static_cast<std::uint32_t>(static_cast<std::uint64_t>(seconds));
@@ -602,7 +621,7 @@ Superblock ImageFinisher::superblock() const {
   super.def_hash_version = 1;  // half MD4
   super.flags = 1U;            // of signed characters
   super.desc_size = std::uint16_t{sizeof(GroupDescriptor)};
-  super.default_mount_opts = 0x0cU;  // user_xattr, acl
+  super.default_mount_opts = kDefaultXattrs | kDefaultAcls | journal_mode_bits(parts_.options);
   super.min_extra_isize = kExtraInodeSize;
   super.want_extra_isize = kExtraInodeSize;
   super.log_groups_per_flex = 4;
