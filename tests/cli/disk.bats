@@ -20,8 +20,8 @@ tree() {
   ln -s ../dir/text "$1/dir/soft"
   ln -s "$(printf 'long%.0s' {1..60})" "$1/dir/long-soft"
   printf 'x' >"$1/"$'odd \\ "name"\n\xff'
-  truncate -s 5G "$1/sparse"
-  printf 'end' | dd of="$1/sparse" bs=1 seek=4G conv=notrunc status=none
+  truncate -s 100G "$1/sparse"
+  printf 'end' | dd of="$1/sparse" bs=1 seek=90G conv=notrunc status=none
   python3 -c 'import os, sys; os.setxattr(sys.argv[1], "user.colour", b"green")' "$1/dir/text"
   chmod 4711 "$1/dir/deeper/random"
   touch -d '2040-02-03 04:05:06.123456789 UTC' "$1/dir/text"
@@ -45,7 +45,7 @@ manifest() {
   diff <(manifest "$WORK/tree") <(manifest "$WORK/out")
   diff -r --no-dereference "$WORK/tree/dir" "$WORK/out/dir"
   [ "$(python3 -c 'import os, sys; print(os.getxattr(sys.argv[1], "user.colour").decode())' "$WORK/out/dir/text")" = green ]
-  cmp -n 100 <(tail -c +$((4 << 30)) "$WORK/tree/sparse") <(tail -c +$((4 << 30)) "$WORK/out/sparse")
+  cmp -n 100 <(tail -c +$((90 << 30)) "$WORK/tree/sparse") <(tail -c +$((90 << 30)) "$WORK/out/sparse")
   [ "$(stat -c %b "$WORK/out/sparse")" -lt 1000 ]
 }
 
@@ -60,7 +60,7 @@ manifest() {
   debugfs -R "dump /dir/deeper/random $WORK/dumped" "$WORK/tree.img" 2>/dev/null
   cmp "$WORK/copied" "$WORK/dumped"
   bulkhead disk cp "$WORK/tree.img" /sparse "$WORK/sparse"
-  [ "$(stat -c %s "$WORK/sparse")" -eq $((5 << 30)) ]
+  [ "$(stat -c %s "$WORK/sparse")" -eq $((100 << 30)) ]
   [ "$(stat -c %b "$WORK/sparse")" -lt 1000 ]
 }
 

@@ -13,6 +13,10 @@ if(Python3_Interpreter_FOUND)
   bulkhead_add_system_test(NAME ext4_oracle
     COMMAND Python3::Interpreter "${CMAKE_CURRENT_SOURCE_DIR}/ext4_oracle.py" $<TARGET_FILE:ext4_tool>
     LABELS unit TIMEOUT 900)
+  bulkhead_add_system_test(NAME ext4_oracle_long
+    COMMAND Python3::Interpreter "${CMAKE_CURRENT_SOURCE_DIR}/ext4_oracle.py" $<TARGET_FILE:ext4_tool>
+            --only-random --long --seed 1000 --trees 2000
+    LABELS soak TIMEOUT 10800)
   bulkhead_add_system_test(NAME ext4_reader_oracle
     COMMAND Python3::Interpreter "${CMAKE_CURRENT_SOURCE_DIR}/ext4_reader_oracle.py" $<TARGET_FILE:ext4_tool>
     LABELS unit TIMEOUT 900)

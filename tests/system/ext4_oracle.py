@@ -516,9 +516,12 @@ class Suite:
             layer.file("long/" + f"{i:05}".ljust(255, "-"))
         for i in range(65_100):
             layer.add(make_info(f"dirs/{i}", tarfile.DIRTYPE, mode=0o755))
+        layer.file("links/first", b"one of many")
+        for i in range(1, 65_000):  # more ext4 does not have
+            layer.link(f"links/{i}", "links/first")
         layer.close()
-        self.verify("100,000 files and 65,100 directories in one directory each", model, [layer.path],
-                    sample=lambda paths: paths[::5000])
+        self.verify("100,000 files and 65,100 directories in one directory each, 65,000 links to a file", model,
+                    [layer.path], sample=lambda paths: paths[::5000])
         model = Model()
         layer = Layer(self.path("large.tar"), model)
         for i in range(1000):
@@ -529,6 +532,14 @@ class Suite:
         for block in (1024, 2048):
             self.verify(f"large directories, blocks of {block}", model, [layer.path],
                         sample=lambda paths: paths[::5000], options=[f"block-size={block}"])
+
+    def million(self):
+        model = Model()
+        layer = Layer(self.path("million.tar"), model)
+        for i in range(1_000_000):
+            layer.file(f"many/entry-number-{i:07}")
+        layer.close()
+        self.verify("1,000,000 files in one directory", model, [layer.path], sample=lambda paths: paths[::50_000])
 
     def layers(self):
         model = Model()
@@ -645,6 +656,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--trees", type=int, default=25)
     parser.add_argument("--only-random", action="store_true")
+    parser.add_argument("--long", action="store_true", help="also what takes minutes")
     options = parser.parse_args()
     for program in ("e2fsck", "debugfs"):
         if not shutil.which(program, path=os.environ.get("PATH", "") + ":/sbin:/usr/sbin"):
@@ -661,6 +673,8 @@ def main():
             suite.layers()
             suite.reproducible()
             suite.large_directories()
+        if options.long:
+            suite.million()
         for i in range(options.trees):
             suite.random_tree(options.seed + i)
         print(f"{suite.cases} images, kernel's view {'compared' if suite.can_mount else 'skipped'}")
