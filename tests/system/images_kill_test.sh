@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# kill -9 at any moment of a pull, load, prune or save, and several of them at once: the store verifies
-# and the next try succeeds. BULKHEAD_TEST_SEED repeats a run, BULKHEAD_TEST_ROUNDS makes it longer.
+# kill -9 at any moment of a pull, push, load, prune or save, and several of them at once: the store
+# verifies and the next try succeeds. BULKHEAD_TEST_SEED repeats a run, BULKHEAD_TEST_ROUNDS makes it longer.
 set -euo pipefail
 
 . "$(dirname "$0")/lib/images.bash"
@@ -100,6 +100,25 @@ for round in $(seq "$rounds"); do
     prune >/dev/null
   fi
 done
+
+# Pushes, each to a repository that has nothing: what the registry has in the end is whole.
+pull one >/dev/null
+expected=$(skopeo inspect --tls-verify=false --format '{{.Digest}}' docker://127.0.0.1:5000/one:1)
+killed=0
+for round in $(seq "$rounds"); do
+  pushed=127.0.0.1:5000/pushed$round:1
+  "$image" push -q --insecure 127.0.0.1:5000/one:1 "$pushed" >/dev/null 2>&1 &
+  sleep "0.$(printf %03d $((RANDOM % 80)))"
+  kill -9 $! 2>/dev/null || true
+  wait $! 2>/dev/null || killed=$((killed + 1))
+  verify "push $round"
+  "$image" push -q --insecure 127.0.0.1:5000/one:1 "$pushed" >/dev/null
+  [ "$(skopeo inspect --tls-verify=false --format '{{.Digest}}' "docker://$pushed")" = "$expected" ]
+  skopeo copy -q --src-tls-verify=false "docker://$pushed" "dir:$work/pushed"  # checks every digest
+  rm -rf "$work/pushed"
+done
+echo "ok: $killed of $rounds pushes were killed"
+[ "$killed" -gt 0 ]
 
 # Two pulls of one image at once, again and again from nothing: both succeed, and one root is made.
 for _ in 1 2 3; do

@@ -165,7 +165,7 @@ TEST(TarImporter, TimesAreKeptOrAsCloseAsExt4HasThem) {
     const char* name;
     const char* mtime;
     Timestamp kept;
-  } kTimes[] = {
+  } times[] = {
       {"year-1", "-62135596800", {-2147483648, 0}},
       {"before-1970", "-1.5", {-2, 500'000'000}},
       {"after-2038", "2147483648.999999999", {2147483648, 999'999'999}},
@@ -177,7 +177,7 @@ TEST(TarImporter, TimesAreKeptOrAsCloseAsExt4HasThem) {
   auto formatter = Formatter::create(device, {});
   ASSERT_THAT(formatter, IsOk());
   TarBuilder tar;
-  for (const auto& time : kTimes) {
+  for (const auto& time : times) {
     tar.add({.name = time.name, .pax = {{"mtime", time.mtime}}});
   }
   const std::string bytes = tar.finished();
@@ -189,7 +189,7 @@ TEST(TarImporter, TimesAreKeptOrAsCloseAsExt4HasThem) {
   MemorySource source(content);
   auto image = Image::open(source);
   ASSERT_THAT(image, IsOk());
-  for (const auto& time : kTimes) {
+  for (const auto& time : times) {
     const auto inode = image->resolve(time.name);
     ASSERT_THAT(inode, IsOk());
     EXPECT_EQ(inode->modified.seconds, time.kept.seconds) << time.name;
