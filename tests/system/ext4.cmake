@@ -13,6 +13,11 @@ if(Python3_Interpreter_FOUND)
   bulkhead_add_system_test(NAME ext4_oracle
     COMMAND Python3::Interpreter "${CMAKE_CURRENT_SOURCE_DIR}/ext4_oracle.py" $<TARGET_FILE:ext4_tool>
     LABELS unit TIMEOUT 900)
+  # scripts/test makes the tar.
+  bulkhead_add_system_test(NAME ext4_debian
+    COMMAND Python3::Interpreter "${CMAKE_CURRENT_SOURCE_DIR}/ext4_oracle.py" $<TARGET_FILE:ext4_tool>
+            --debian "${PROJECT_SOURCE_DIR}/build/debian.tar"
+    TIMEOUT 600)
   bulkhead_add_system_test(NAME ext4_oracle_long
     COMMAND Python3::Interpreter "${CMAKE_CURRENT_SOURCE_DIR}/ext4_oracle.py" $<TARGET_FILE:ext4_tool>
             --only-random --long --seed 1000 --trees 2000

@@ -5,7 +5,7 @@ Trees are made as tar layers, turned into an image by ext4_tool, and then e2fsck
 nothing, and debugfs, our own reader and (as root, where loop mounts work) the kernel must see the tree that
 an independent model of the layers' rules expects. Needs neither root nor a virtual machine.
 
-  ext4_oracle.py TOOL [--seed N] [--trees N]
+  ext4_oracle.py TOOL [--seed N] [--trees N] [--only-random] [--long] [--debian TAR]
 """
 import argparse
 import io
@@ -48,6 +48,33 @@ class Node:
             tarfile.CHRTYPE, tarfile.BLKTYPE) else 0
         self.xattrs = dict(info.xattrs)
         self.children = {} if info.type == tarfile.DIRTYPE else None  # name: (node, layer)
+
+
+def model_of_tar(path):
+    """What one layer of somebody else's makes."""
+    model = Model()
+    model.layer = 1
+    with tarfile.open(path, encoding="utf-8", errors="surrogateescape") as archive:
+        for member in archive:
+            name = member.name.removeprefix("./").strip("/")
+            if member.islnk():
+                model.link(name, member.linkname.removeprefix("./").strip("/"))
+                continue
+            seconds, _, fraction = str(member.pax_headers.get("mtime", int(member.mtime))).partition(".")
+            prefix = "SCHILY.xattr."
+            info = make_info(name, tarfile.REGTYPE if member.isreg() else member.type, mode=member.mode,
+                             uid=member.uid, gid=member.gid, link=member.linkname, major=member.devmajor,
+                             minor=member.devminor,
+                             mtime_ns=int(seconds) * 10**9 + int(fraction[:9].ljust(9, "0")),
+                             xattrs={key.removeprefix(prefix): os.fsencode(value)
+                                     for key, value in member.pax_headers.items() if key.startswith(prefix)})
+            node = Node(info, archive.extractfile(member).read() if member.isreg() else b"")
+            if name in ("", "."):
+                node.children = model.root.children
+                model.root = node
+            else:
+                model.add(name, node)
+    return model
 
 
 def plain_directory():
@@ -541,6 +568,76 @@ class Suite:
         layer.close()
         self.verify("1,000,000 files in one directory", model, [layer.path], sample=lambda paths: paths[::50_000])
 
+    def sparse(self):
+        """100 GiB, of which four pieces are there: what is compared is the pieces and the holes around them."""
+        size, directory = 100 * GIB, self.path("sparse")
+        pieces = {at: bytes([65 + i]) * 4096 for i, at in enumerate((0, 12 << 10, 33 * GIB + 8192, size - 4096))}
+        os.mkdir(directory)
+        with open(os.path.join(directory, "huge"), "wb") as file:
+            file.truncate(size)
+            for at, piece in pieces.items():
+                file.seek(at)
+                file.write(piece)
+        run("tar", "-C", directory, "--format=posix", "--sparse", "-cf", self.path("sparse.tar"), "huge")
+        image = Image(self.path("image.img"))
+        for block in BLOCK_SIZES:
+            for command, source in (("populate", self.path("sparse.tar")), ("directory", directory)):
+                start = time.monotonic()
+                run(self.tool, command, image.path, "0", f"block-size={block}", source)
+                image.check()
+                assert os.stat(image.path).st_blocks * 512 < 256 << 10, os.stat(image.path).st_blocks
+                self.compare_sparse(image, block, size, pieces)
+                self.cases += 1
+                print(f"ok: a file of 100 GiB with four pieces, {command}, blocks of {block} "
+                      f"({time.monotonic() - start:.1f} s)", flush=True)
+        shutil.rmtree(directory)
+
+    def compare_sparse(self, image, block, size, pieces):
+        text, extents = (out.decode() for out in image.debugfs(["stat /huge", "dump_extents /huge"]))
+        assert f"Size: {size}" in text, text
+        seen = {}
+        with open(image.path, "rb") as file:
+            for line in extents.splitlines():
+                match = re.match(r" *(\d+)/ *(\d+) +\d+/ *\d+ +(\d+) - +\d+ +(\d+) - +\d+ +(\d+)", line)
+                if match and match[1] == match[2]:
+                    logical, physical, length = (int(match[i]) * block for i in (3, 4, 5))
+                    file.seek(physical)
+                    seen[logical] = file.read(length)
+        assert seen == pieces, ("debugfs", extents)
+        exported = self.path("exported.tar")
+        run(self.tool, "export", image.path, exported)
+        assert os.stat(exported).st_size < 1 << 20
+        with tarfile.open(exported) as archive, open(exported, "rb") as file:
+            member = archive.getmember("huge")
+            assert member.size == size
+            seen = {}
+            for offset, length in member.sparse:
+                # The last may be empty and say nothing but where the file ends.
+                if length > 0:
+                    file.seek(member.offset_data + sum(map(len, seen.values())))
+                    seen[offset] = file.read(length)
+        assert seen == pieces, "our reader"
+        if self.can_mount:
+            self.compare_sparse_with_kernel(image, size, pieces)
+
+    def compare_sparse_with_kernel(self, image, size, pieces):
+        run("mount", "-o", "loop,ro", image.path, self.mount_point)
+        try:
+            with open(f"{self.mount_point}/huge", "rb") as file:
+                assert os.fstat(file.fileno()).st_size == size
+                seen, at = {}, 0
+                while at < size:
+                    begin = os.lseek(file.fileno(), at, os.SEEK_DATA)
+                    at = os.lseek(file.fileno(), begin, os.SEEK_HOLE)
+                    file.seek(begin)
+                    seen[begin] = file.read(at - begin)
+            assert seen == pieces, "the kernel"
+        finally:
+            run("umount", self.mount_point)
+
+    def debian(self, tar):
+        self.verify("the Debian image", model_of_tar(tar), [tar], sample=lambda paths: paths[::10])
+
     def layers(self):
         model = Model()
         one = Layer(self.path("1.tar"), model, "gz")
@@ -657,7 +754,11 @@ def main():
     parser.add_argument("--trees", type=int, default=25)
     parser.add_argument("--only-random", action="store_true")
     parser.add_argument("--long", action="store_true", help="also what takes minutes")
+    parser.add_argument("--debian", metavar="TAR", help="only this root file system of somebody else's")
     options = parser.parse_args()
+    if options.debian and not os.path.exists(options.debian):
+        print(f"skipped: {options.debian} does not exist (tests/system/lib/debian-image makes it)")
+        return 77
     for program in ("e2fsck", "debugfs"):
         if not shutil.which(program, path=os.environ.get("PATH", "") + ":/sbin:/usr/sbin"):
             print(f"skipped: {program} is not installed (apt-get install e2fsprogs)")
@@ -665,13 +766,17 @@ def main():
     os.environ["PATH"] += ":/sbin:/usr/sbin"
     with tempfile.TemporaryDirectory(prefix="ext4-oracle-") as directory:
         suite = Suite(options.tool, directory, options.seed)
-        if not options.only_random:
+        if options.debian:
+            suite.debian(options.debian)
+            options.trees = 0
+        elif not options.only_random:
             suite.empty_sizes()
             for block in BLOCK_SIZES:
                 suite.every_kind(block)
             suite.deep_extents()
             suite.layers()
             suite.reproducible()
+            suite.sparse()
             suite.large_directories()
         if options.long:
             suite.million()
