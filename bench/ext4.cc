@@ -4,12 +4,17 @@
 //
 // FILE is a root file system as a plain tar; without it mmdebstrap makes a Debian minbase, once, in
 // DIR (default /tmp/bulkhead-bench-ext4), which should be on a disk like the one that images are
-// stored on. Medians and ratios go to stdout. Unpacking as root keeps owners and device nodes.
+// stored on. Medians, ratios and peaks of memory go to stdout. Unpacking as root keeps owners and
+// device nodes. Each run is a process of its own, because a peak of memory is a process's.
 
 #include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <functional>
@@ -37,6 +42,7 @@
 #include "bulkhead/os/file_space.h"
 #include "bulkhead/os/io.h"
 #include "bulkhead/os/process.h"
+#include "bulkhead/os/retry.h"
 #include "bulkhead/os/unique_fd.h"
 
 namespace bulkhead {
@@ -65,12 +71,13 @@ Result<os::UniqueFd> fresh_file(const std::string& path) {
   return os::open_file(path, O_RDWR | O_CREAT | O_EXCL);
 }
 
-/// One contestant: what it does, and how long that took.
+/// One contestant: what it does, how long that took, and how much memory.
 struct Contestant {
   std::string name;
   std::function<Result<>()> run;
   std::vector<double> milliseconds;
   std::uint64_t allocated_bytes = 0;
+  std::uint64_t peak_bytes = 0;  ///< of its process and of the programs that it ran
 
   [[nodiscard]] double median() const {
     std::vector<double> sorted = milliseconds;
@@ -79,6 +86,50 @@ struct Contestant {
   }
 };
 
+struct Cost {
+  double milliseconds = 0;
+  std::uint64_t peak_bytes = 0;
+};
+
+/// In the child: the time goes through the pipe, an error to stderr.
+[[noreturn]] void run_and_exit(const std::function<Result<>()>& run, int answer) {
+  const auto start = std::chrono::steady_clock::now();
+  const Result<> result = run();
+  const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
+  if (!result) {
+    fmt::print(stderr, "ext4: {}\n", result.error().message());
+    ::_exit(1);
+  }
+  const double milliseconds = took.count();
+  ::_exit(os::write_all(answer, object_bytes(milliseconds)) ? 0 : 1);
+}
+
+/// Runs it in a process of its own. Not counted: making and ending that.
+Result<Cost> measure(const std::function<Result<>()>& run) {
+  os::Pipe answer = BH_TRY(os::make_pipe());
+  static_cast<void>(std::fflush(nullptr));
+  const pid_t child = ::fork();
+  if (child < 0) {
+    return Error::from_errno("fork");
+  }
+  if (child == 0) {
+    run_and_exit(run, answer.write_end.get());
+  }
+  answer.write_end.reset();
+  int status = 0;
+  rusage usage{};
+  if (os::retry_eintr([&] { return ::wait4(child, &status, 0, &usage); }) < 0) {
+    return Error::from_errno("wait4");
+  }
+  Cost cost{.peak_bytes = static_cast<std::uint64_t>(usage.ru_maxrss) << 10U};
+  const std::size_t got =
+      BH_TRY(os::read_some(answer.read_end.get(), object_bytes(cost.milliseconds)));
+  if (status != 0 || got != sizeof cost.milliseconds) {
+    return fail(ErrorCode::Remote, "a run failed");
+  }
+  return cost;
+}
+
 /// Runs all in turn, `runs` times, and prints a table; the ratio is to the first.
 Result<> race(const std::string& title, const std::string& image, int runs,
               std::vector<Contestant> contestants) {
@@ -86,13 +137,11 @@ Result<> race(const std::string& title, const std::string& image, int runs,
   for (int i = 0; i <= runs; ++i) {
     for (Contestant& contestant : contestants) {
       BH_TRY(os::remove_file(image));
-      const auto start = std::chrono::steady_clock::now();
-      BH_TRY(contestant.run());
-      const std::chrono::duration<double, std::milli> took =
-          std::chrono::steady_clock::now() - start;
+      const Cost cost = BH_TRY(measure(contestant.run).context(contestant.name));
       if (i > 0) {
-        contestant.milliseconds.push_back(took.count());
+        contestant.milliseconds.push_back(cost.milliseconds);
       }
+      contestant.peak_bytes = std::max(contestant.peak_bytes, cost.peak_bytes);
       const os::UniqueFd file = BH_TRY(os::open_file(image, O_RDONLY));
       contestant.allocated_bytes = BH_TRY(os::file_space(file.get())).allocated_bytes;
     }
@@ -100,9 +149,11 @@ Result<> race(const std::string& title, const std::string& image, int runs,
   fmt::print("{} (median of {} runs)\n", title, runs);
   for (const Contestant& contestant : contestants) {
     fmt::print(
-        "  {:<44} {:>9.2f} ms  {:>6.2f}x  {:>8} KiB on disk  ({:.2f} to {:.2f})\n", contestant.name,
-        contestant.median(), contestant.median() / contestants.front().median(),
-        contestant.allocated_bytes >> 10U, *std::ranges::min_element(contestant.milliseconds),
+        "  {:<44} {:>9.2f} ms  {:>6.2f}x  {:>8} KiB on disk  {:>6.1f} MiB of memory  "
+        "({:.2f} to {:.2f})\n",
+        contestant.name, contestant.median(), contestant.median() / contestants.front().median(),
+        contestant.allocated_bytes >> 10U, static_cast<double>(contestant.peak_bytes) / (1U << 20U),
+        *std::ranges::min_element(contestant.milliseconds),
         *std::ranges::max_element(contestant.milliseconds));
   }
   return {};
@@ -160,6 +211,20 @@ Result<> populate_empty_files(const std::string& image) {
   return {};
 }
 
+/// One file of data that is no hole.
+Result<> populate_large_file(const std::string& image, std::uint64_t bytes) {
+  const os::UniqueFd file = BH_TRY(fresh_file(image));
+  ext4::Formatter formatter = BH_TRY(ext4::Formatter::create(file.get(), {}));
+  const std::vector<std::byte> piece(std::size_t{1} << 20U, std::byte{'x'});
+  BH_TRY(formatter.begin_file("large", {}));
+  for (std::uint64_t done = 0; done < bytes; done += piece.size()) {
+    BH_TRY(formatter.append(piece));
+  }
+  BH_TRY(formatter.end_file());
+  BH_TRY(std::move(formatter).finish());
+  return {};
+}
+
 Result<> export_ours(const std::string& image, const std::string& tar) {
   const os::UniqueFd file = BH_TRY(os::open_file(image, O_RDONLY));
   ext4::FileSource source(file.get(), BH_TRY(os::file_space(file.get())).size);
@@ -169,6 +234,29 @@ Result<> export_ours(const std::string& image, const std::string& tar) {
   archive::FdWriter writer(out.get());
   BH_TRY(ext4::export_tar(opened, root, "", writer));
   return {};
+}
+
+/// Whether memory grows with the data.
+Result<> race_sizes(const Options& options, const std::string& image) {
+  constexpr std::uint64_t kSmall = std::uint64_t{64} << 20U;
+  constexpr std::uint64_t kLarge = std::uint64_t{1} << 30U;
+  const int runs = std::min(options.runs, 3);
+  BH_TRY(race("one file, through the API", image, runs,
+              {{.name = "of 64 MiB", .run = [&] { return populate_large_file(image, kSmall); }},
+               {.name = "of 1 GiB", .run = [&] { return populate_large_file(image, kLarge); }}}));
+  const std::string small = options.directory + "/small";
+  const std::string large = options.directory + "/large";
+  BH_TRY(populate_large_file(small, kSmall));
+  BH_TRY(populate_large_file(large, kLarge));
+  const auto export_from = [&](const std::string& exported) -> Result<> {
+    BH_TRY(fresh_file(image));
+    return export_ours(exported, "/dev/null");
+  };
+  BH_TRY(race("that file exported as tar to /dev/null", image, runs,
+              {{.name = "of 64 MiB", .run = [&] { return export_from(small); }},
+               {.name = "of 1 GiB", .run = [&] { return export_from(large); }}}));
+  BH_TRY(os::remove_file(small));
+  return os::remove_file(large);
 }
 
 Result<> prepare_tree(Options& options, const std::string& tree) {
@@ -223,6 +311,7 @@ Result<> run(Options options) {
   BH_TRY(os::remove_file(exported));
   BH_TRY(race("a million empty files, through the API", image, std::min(options.runs, 3),
               {{.name = "bulkhead", .run = [&] { return populate_empty_files(image); }}}));
+  BH_TRY(race_sizes(options, image));
   BH_TRY(os::remove_file(image));
   return os::remove_tree(tree);
 }
