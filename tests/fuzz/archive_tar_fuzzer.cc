@@ -1,18 +1,24 @@
 // The tar reader: whatever the stream, names stay in the root and pieces inside their file.
+// Checksums of headers are made right, so that damage reaches the code behind them.
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "bulkhead/archive/stream.h"
 #include "bulkhead/archive/tar_reader.h"
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/check.h"
 
+#include "tar_checksums.h"
+
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);  // NOLINT
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace bulkhead;
-  archive::BytesReader source({reinterpret_cast<const std::byte*>(data), size}, 1000);
+  const std::vector<std::byte> stream =
+      fuzz::with_tar_checksums({reinterpret_cast<const std::byte*>(data), size});
+  archive::BytesReader source(stream, 1000);
   auto reader = archive::TarReader::create(source, {.entries = 1000});
   if (!reader) {
     return 0;

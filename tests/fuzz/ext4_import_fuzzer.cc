@@ -1,5 +1,6 @@
 // Tar into ext4, two layers of the same stream: no crash, no more memory than the device may hold,
 // and in an image that is finished our reader, who believes nothing, finds nothing wrong.
+// Checksums of headers are made right, so that damage reaches the code behind them.
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -15,6 +16,8 @@
 #include "bulkhead/ext4/source.h"
 #include "bulkhead/ext4/tar_importer.h"
 
+#include "tar_checksums.h"
+
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);  // NOLINT
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -26,7 +29,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   auto formatter = ext4::Formatter::create(
       device, {.size_bytes = fixed_size, .block_size = block_size, .max_inodes = 10'000});
   BH_CHECK(formatter.has_value());
-  const Bytes bytes(reinterpret_cast<const std::byte*>(data), size);
+  const std::vector<std::byte> bytes =
+      fuzz::with_tar_checksums({reinterpret_cast<const std::byte*>(data), size});
   for (int layer = 0; layer < 2; ++layer) {
     archive::BytesReader reader(bytes, 1000);
     if (!ext4::apply_layer(*formatter, reader, {.limits = {.entries = 1000}})) {
