@@ -1,14 +1,19 @@
 // The ext4 reader on images that an enemy made: whatever they say, no crash, no hang, no more
 // memory than the image.
 //
-// An input is a list of changes to one of a few valid images, which the formatter makes when the
-// fuzzer starts: 8 bytes each, a kind, a value and a place. Checksums of what was changed are made
-// right again, so that damage reaches the code behind them.
+// An input is a list of changes to one of a few valid images: 8 bytes each, a kind, a value and a
+// place. The formatter makes two of the images when the fuzzer starts, the others are of
+// make_ext4_images.py. Checksums of what was changed are made right again, so that damage reaches
+// the code behind them.
 #include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <ios>
+#include <iterator>
 #include <span>
 #include <string>
 #include <string_view>
@@ -35,7 +40,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 namespace bulkhead::ext4 {
 namespace {
 
-constexpr std::size_t kBlockSize = 4096;
+constexpr std::size_t kBlockSize = 4096;  // of the images that the formatter makes
+constexpr std::size_t kUnit = 1024;       // of the others
 
 using ImageBytes = std::vector<std::byte>;
 
@@ -45,10 +51,46 @@ constexpr std::uint8_t kParts = 6;
 
 struct Seed {
   ImageBytes bytes;
+  std::size_t inode_size = 0;
+  std::uint64_t descriptors = 0;
   std::uint64_t inode_table = 0;
   std::uint64_t metadata = 0;  ///< what follows the contents of files
   std::uint64_t journal = 0;
+  std::vector<std::uint64_t> units;  ///< where the image is not zero
+  bool has_checksums = false;
 };
+
+Result<std::uint64_t> first_byte(Image& image, std::uint32_t number) {
+  const Inode inode = BH_TRY(image.inode(number));
+  BlockMap map(image.blocks(), image.layout(), inode);
+  const Run run = BH_TRY(map.find(0, 1));
+  return run.physical * image.layout().block_size;
+}
+
+/// Where what is in an image that is whole.
+Result<> locate_parts(Seed& seed) {
+  MemorySource source(seed.bytes);
+  Image image = BH_TRY(Image::open(source));
+  const Layout& layout = image.layout();
+  const Group group = BH_TRY(read_group(image.blocks(), layout, 0));
+  seed.inode_size = layout.inode_size;
+  seed.descriptors = layout.descriptor_block(0) * layout.block_size;
+  seed.inode_table = group.inode_table * layout.block_size;
+  seed.metadata = BH_TRY(first_byte(image, kRootInode));
+  // Only these are made right again.
+  seed.has_checksums = layout.has_checksums() && layout.inode_size == sizeof(InodeRecord) &&
+                       layout.descriptor_size == sizeof(GroupDescriptor);
+  if (layout.journal_inode != 0) {
+    seed.journal = BH_TRY(first_byte(image, layout.journal_inode));
+  }
+  for (std::uint64_t at = 0; at + kUnit <= seed.bytes.size(); at += kUnit) {
+    if (std::ranges::any_of(std::span(seed.bytes).subspan(at, kUnit),
+                            [](std::byte byte) { return byte != std::byte{0}; })) {
+      seed.units.push_back(at);
+    }
+  }
+  return {};
+}
 
 Result<Seed> make_seed(const FormatOptions& options) {
   MemoryDevice device;
@@ -75,19 +117,8 @@ Result<Seed> make_seed(const FormatOptions& options) {
   const FormatResult result = BH_TRY(std::move(formatter).finish());
   Seed seed;
   seed.bytes = device.read(0, static_cast<std::size_t>(result.size_bytes));
-  MemorySource source(seed.bytes);
-  Image image = BH_TRY(Image::open(source));
-  const Group group = BH_TRY(read_group(image.blocks(), image.layout(), 0));
-  seed.inode_table = group.inode_table * kBlockSize;
-  const Inode root = BH_TRY(image.inode(kRootInode));
-  BlockMap root_map(image.blocks(), image.layout(), root);
-  const Run run = BH_TRY(root_map.find(0, 1));
-  seed.metadata = run.physical * kBlockSize;
+  BH_TRY(locate_parts(seed));
   if (options.journal_bytes > 0) {
-    const Inode journal = BH_TRY(image.inode(kJournalInode));
-    BlockMap map(image.blocks(), image.layout(), journal);
-    const Run first = BH_TRY(map.find(0, 1));
-    seed.journal = first.physical * kBlockSize;
     // As if it had not been unmounted.
     Superblock super;
     std::memcpy(&super, seed.bytes.data() + kSuperblockOffset, sizeof super);
@@ -101,6 +132,30 @@ Result<Seed> make_seed(const FormatOptions& options) {
   return seed;
 }
 
+/// The file's form is in make_ext4_images.py.
+Seed load_seed(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  const std::string content((std::istreambuf_iterator<char>(file)), {});
+  std::span<const char> rest(content);
+  const auto take_number = [&] {
+    le32 number;
+    BH_CHECK(rest.size() >= sizeof number);
+    std::memcpy(&number, rest.data(), sizeof number);
+    rest = rest.subspan(sizeof number);
+    return std::size_t{number};
+  };
+  Seed seed;
+  seed.bytes.resize(take_number() * kUnit);
+  while (!rest.empty()) {
+    const std::size_t at = take_number() * kUnit;
+    BH_CHECK(rest.size() >= kUnit && at + kUnit <= seed.bytes.size());
+    std::memcpy(seed.bytes.data() + at, rest.data(), kUnit);
+    rest = rest.subspan(kUnit);
+  }
+  BH_CHECK(locate_parts(seed).has_value());
+  return seed;
+}
+
 const std::vector<Seed>& seeds() {
   static const std::vector<Seed> kAll = [] {
     std::vector<Seed> made;
@@ -110,6 +165,11 @@ const std::vector<Seed>& seeds() {
       auto seed = make_seed(options);
       BH_CHECK(seed.has_value());
       made.push_back(std::move(*seed));
+    }
+    // In this order: inputs name them by their numbers.
+    for (const char* const name :
+         {"ext2", "ext3-journal", "inline-data", "ea-inode", "deep-extents", "checksums-index"}) {
+      made.push_back(load_seed(std::filesystem::path(BULKHEAD_FUZZ_EXT4_IMAGES) / name));
     }
     return made;
   }();
@@ -121,7 +181,7 @@ std::uint64_t begin_of(const Seed& seed, Part part) {
     case Part::Superblock:
       return kSuperblockOffset;
     case Part::Descriptors:
-      return kBlockSize;
+      return seed.descriptors;
     case Part::Inodes:
       return seed.inode_table;
     case Part::Metadata:
@@ -156,14 +216,14 @@ void fix_superblock(ImageBytes& bytes) {
   std::memcpy(bytes.data() + kSuperblockOffset, &super, sizeof super);
 }
 
-void fix_descriptor(ImageBytes& bytes, std::uint32_t seed) {
+void fix_descriptor(ImageBytes& bytes, const Seed& image, std::uint32_t seed) {
   GroupDescriptor descriptor;
-  std::memcpy(&descriptor, bytes.data() + kBlockSize, sizeof descriptor);
+  std::memcpy(&descriptor, bytes.data() + image.descriptors, sizeof descriptor);
   descriptor.checksum = std::uint16_t{0};
   const le32 number = 0U;
   descriptor.checksum = static_cast<std::uint16_t>(
       crc32c(crc32c(seed, object_bytes(number)), object_bytes(std::as_const(descriptor))));
-  std::memcpy(bytes.data() + kBlockSize, &descriptor, sizeof descriptor);
+  std::memcpy(bytes.data() + image.descriptors, &descriptor, sizeof descriptor);
 }
 
 void fix_inode(ImageBytes& bytes, const Seed& image, std::uint64_t at, std::uint32_t seed) {
@@ -195,10 +255,18 @@ void apply(const Change& change, const Seed& seed, ImageBytes& bytes, std::uint3
   const auto part = static_cast<Part>(change.part % kParts);
   const std::uint64_t room = std::min(length_of(part), bytes.size() - begin_of(seed, part));
   const std::size_t width = std::size_t{1} << (change.width % 3U);
-  const std::uint64_t at = begin_of(seed, part) + change.place % (room - 3);
+  std::uint64_t at = begin_of(seed, part) + change.place % (room - 3);
+  // The upper half of the widths is for where there is something to damage, wherever that is.
+  if (part == Part::Anywhere && change.width >= 128) {
+    const std::uint64_t place = (change.width % 128U / 3U << 16U) + change.place;
+    at = seed.units[place / kUnit % seed.units.size()] + place % (kUnit - 3);
+  }
   std::memcpy(bytes.data() + at, &change.value, width);
+  if (!seed.has_checksums) {
+    return;
+  }
   if (part == Part::Descriptors) {
-    fix_descriptor(bytes, checksum_seed);
+    fix_descriptor(bytes, seed, checksum_seed);
   } else if (part == Part::Inodes) {
     fix_inode(bytes, seed, at, checksum_seed);
   }
@@ -221,8 +289,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size < 1) {
     return 0;
   }
-  // Bit 0: which image; bit 1: without metadata checksums, which blocks of trees and names have.
-  const Seed& seed = seeds()[data[0] & 1U];
+  // Bits 0 and 2 to 4: which image; bit 1: without metadata checksums, which blocks of trees and
+  // names have.
+  const std::size_t which = (data[0] & 1U) + (data[0] >> 2U & 7U) * 2;
+  const Seed& seed = seeds()[which % seeds().size()];
   ImageBytes bytes = seed.bytes;
   Superblock super;
   std::memcpy(&super, bytes.data() + kSuperblockOffset, sizeof super);
