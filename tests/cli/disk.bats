@@ -91,3 +91,20 @@ manifest() {
   [[ "$output" == *"No space left"* ]]
   [ "${left[*]}" = "$WORK/small/*" ]
 }
+
+@test "on a full disk --force leaves the image that was there" {
+  mkdir "$WORK/forced"
+  mount -t tmpfs -o size=8m forced "$WORK/forced"
+  bulkhead disk create --size 64m --label old "$WORK/forced/image"
+  head -c 20000000 /dev/urandom >"$WORK/much"
+  run bulkhead disk create --force --from - "$WORK/forced/image" < <(tar -C "$WORK" -cf - much)
+  local left
+  left=$(ls -A "$WORK/forced")
+  local label
+  label=$(dumpe2fs -h "$WORK/forced/image" 2>/dev/null | grep '^Filesystem volume name')
+  umount "$WORK/forced"
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"No space left"* ]]
+  [ "$left" = image ]
+  [[ "$label" == *old ]]
+}

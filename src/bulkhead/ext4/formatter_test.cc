@@ -72,6 +72,27 @@ TEST_F(FormatterTest, WritesASuperblockWithAChecksum) {
   EXPECT_EQ(std::uint64_t{super.blocks_count_lo} * kBlockSize, result->size_bytes);
 }
 
+TEST_F(FormatterTest, SaysTheJournalsMode) {
+  struct Case {
+    std::optional<JournalMode> mode;
+    std::uint32_t bits;  // beside user_xattr and acl
+  };
+
+  for (const Case& each : {Case{std::nullopt, 0x0c}, Case{JournalMode::Data, 0x2c},
+                           Case{JournalMode::Ordered, 0x4c}, Case{JournalMode::Writeback, 0x6c}}) {
+    MemoryDevice device;
+    auto formatter = Formatter::create(
+        device,
+        {.size_bytes = 16 * kMebibyte, .journal_bytes = 4 * kMebibyte, .journal_mode = each.mode});
+    ASSERT_THAT(formatter, IsOk());
+    ASSERT_THAT(std::move(*formatter).finish(), IsOk());
+    EXPECT_EQ(superblock_of(device).default_mount_opts, each.bits);
+  }
+  EXPECT_THAT(
+      Formatter::create(device_, {.size_bytes = 16 * kMebibyte, .journal_mode = JournalMode::Data}),
+      IsError(ErrorCode::Invalid));
+}
+
 TEST_F(FormatterTest, WritesNoSuperblockBeforeTheEnd) {
   ASSERT_THAT(file("f", std::string(1U << 20U, 'x')), IsOk());
   formatter_.reset();
