@@ -75,14 +75,14 @@ teardown() { remove_all; }
 }
 
 @test "stop sends SIGTERM, then SIGKILL after the time given" {
-  bulkhead run -d --name polite "$BUSYBOX" sh -c 'trap "exit 7" TERM; while :; do sleep 0.1; done'
-  sleep 0.5
+  bulkhead run -d --name polite "$BUSYBOX" sh -c 'trap "exit 7" TERM; echo ready; while :; do sleep 0.1; done'
+  wait_until 20 is_ready polite
   run bulkhead stop polite
   [ "$status" -eq 0 ]
   [ "$output" = polite ]
   [ "$(field polite .state.exit_code)" -eq 7 ]
-  bulkhead run -d --name deaf "$BUSYBOX" sh -c 'trap "" TERM; while :; do sleep 0.1; done'
-  sleep 0.5
+  bulkhead run -d --name deaf "$BUSYBOX" sh -c 'trap "" TERM; echo ready; while :; do sleep 0.1; done'
+  wait_until 20 is_ready deaf
   before=$SECONDS
   bulkhead stop -t 1 deaf
   [ $((SECONDS - before)) -le 8 ]
@@ -90,8 +90,8 @@ teardown() { remove_all; }
 }
 
 @test "kill sends the signal asked for" {
-  bulkhead run -d --name box "$BUSYBOX" sh -c 'trap "exit 5" USR1; while :; do sleep 0.1; done'
-  sleep 0.5
+  bulkhead run -d --name box "$BUSYBOX" sh -c 'trap "exit 5" USR1; echo ready; while :; do sleep 0.1; done'
+  wait_until 20 is_ready box
   bulkhead kill -s USR1 box
   [ "$(bulkhead wait box)" -eq 5 ]
   bulkhead run -d --name box2 "$BUSYBOX" sleep 1000

@@ -256,7 +256,7 @@ make_disk() {
 @test "a disk outlives the machine that is killed" {
   make_disk "$SHARE/disk.ext4" content
   bulkhead run -d --name one --disk "$SHARE/disk.ext4:/data" "$BUSYBOX" sh -c 'echo kept >/data/kept; sync; echo ready; sleep 1000'
-  wait_until 20 eval 'bulkhead logs one | grep -q ready'
+  wait_until 20 is_ready one
   kill -9 "$(field one .state.vm_pid)"
   wait_until 10 eval '[ "$(field one .state.status)" = stopped ]'
   # What has a journal to be replayed is not read without it.
@@ -270,7 +270,7 @@ make_disk() {
 @test "a disk keeps what was written when its container is removed by force" {
   make_disk "$SHARE/disk.ext4" content
   bulkhead run -d --name one --disk "$SHARE/disk.ext4:/data" "$BUSYBOX" sh -c 'echo kept >/data/kept; echo ready; sleep 1000'
-  wait_until 20 bash -c 'bulkhead logs one | grep -q ready'
+  wait_until 20 is_ready one
   bulkhead rm -f one
   [ "$(bulkhead disk cat "$SHARE/disk.ext4" /kept)" = kept ]
   e2fsck -fn "$SHARE/disk.ext4"

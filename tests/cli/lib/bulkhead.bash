@@ -77,6 +77,11 @@ wait_until() {
   done
 }
 
+# is_ready CONTAINER: it has said so.
+is_ready() {
+  [[ "$(bulkhead logs "$1")" == *ready* ]]
+}
+
 # field CONTAINER JQ: a value of inspect
 field() {
   bulkhead inspect "$1" | jq -r ".[0]$2"
