@@ -319,6 +319,23 @@ void add_logs(Tree& tree) {
   sub->footer("Example:\n  bulkhead logs -f --tail 10 web");
 }
 
+void add_export(Tree& tree) {
+  auto options = std::make_shared<ExportOptions>();
+  CLI::App* sub = tree.command(tree.app(), "export",
+                               "Write the files of a container that does not run as a tar", options,
+                               export_container);
+  sub->add_option("CONTAINER", options->container, "Name, id or beginning of the id")->required();
+  sub->add_option("-o,--output", options->output, "File; - is standard output")
+      ->type_name("FILE")
+      ->default_val("-");
+  sub->footer(
+      "What is mounted in it (volumes, /proc) is left out.\n\n"
+      "Examples:\n"
+      "  bulkhead export -o web.tar web\n"
+      "  bulkhead export web | tar -t\n"
+      "  bulkhead image import web.tar localhost/web:now");
+}
+
 void add_stats(Tree& tree) {
   auto options = std::make_shared<StatsOptions>();
   CLI::App* sub = tree.command(tree.app(), "stats",
@@ -524,6 +541,7 @@ std::variant<Command, int> parse_command_line(int argc, char** argv) {
   add_list(tree);
   add_life_cycle(tree);
   add_logs(tree);
+  add_export(tree);
   add_stats(tree);
   add_program(tree, "image", "Pull, push, load, save, name, list and remove images", image);
   add_program(tree, "login", "Log in to a registry", image, {"login"});

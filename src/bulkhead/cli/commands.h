@@ -113,6 +113,14 @@ struct LogsOptions {
 
 Result<int> logs(const config::Paths& paths, const LogsOptions& options);
 
+struct ExportOptions {
+  std::string container;
+  std::string output;  ///< "-" for standard output
+};
+
+/// Replaces this process by bulkhead-disk, which writes the tar.
+Result<int> export_container(const config::Paths& paths, const ExportOptions& options);
+
 struct UpdateOptions {
   std::vector<std::string> containers;
   std::string memory;

@@ -35,6 +35,7 @@ struct Options {
   std::string disk;
   std::string path;
   std::string to;
+  std::string scratch;
   bool is_long = false;
 };
 
@@ -129,8 +130,16 @@ class CommandLine {
     command->add_option("-o,--output", options_->to, "file; - is standard output")
         ->type_name("FILE")
         ->default_val("-");
+    command
+        ->add_option("--scratch", options_->scratch,
+                     "a container's scratch disk: DISK as the container saw it that wrote there")
+        ->type_name("FILE")
+        ->excludes("PATH");
     set_command(command, [](const Options& options) {
-      return export_tar(options.disk, options.path, options.to);
+      return export_tar({.disk = options.disk,
+                         .path = options.path,
+                         .scratch = options.scratch,
+                         .to = options.to});
     });
   }
 

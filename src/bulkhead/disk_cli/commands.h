@@ -39,8 +39,16 @@ Result<> cat(const std::string& disk, const std::string& path);
 /// Copies one file out, sparse. `to` may be a directory.
 Result<> copy_out(const std::string& disk, const std::string& path, const std::string& to);
 
-/// Writes a tar of what is at and below `path` to a file, or "-" for standard output.
-Result<> export_tar(const std::string& disk, const std::string& path, const std::string& to);
+struct ExportOptions {
+  std::string disk;
+  std::string path;
+  std::string scratch;  ///< the disk that a container with `disk` as root wrote to; empty: none
+  std::string to;       ///< a file, or "-" for standard output
+};
+
+/// Writes a tar of what is at and below `path`; or of the whole disk as a container saw it whose
+/// scratch disk is given.
+Result<> export_tar(const ExportOptions& options);
 
 Result<> check(const std::string& disk);
 

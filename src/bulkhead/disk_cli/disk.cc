@@ -24,7 +24,7 @@ namespace bulkhead::disk_cli {
 Disk::Disk(os::UniqueFd file, std::unique_ptr<ext4::FileSource> source, ext4::Image image)
     : file_(std::move(file)), source_(std::move(source)), image_(std::move(image)) {}
 
-Result<Disk> Disk::open(const std::string& path) {
+Result<Disk> Disk::open(const std::string& path, DirtyDisk dirty) {
   os::UniqueFd file = BH_TRY(os::open_file(path, O_RDONLY | O_NONBLOCK));
   const os::FileInfo info = BH_TRY(os::file_info(file.get()));
   if (!info.is_regular()) {
@@ -35,7 +35,7 @@ Result<Disk> Disk::open(const std::string& path) {
   if (!image) {
     return std::move(image).error().about(path);
   }
-  if (const auto count = image->replayed_transactions(); count > 0) {
+  if (const auto count = image->replayed_transactions(); count > 0 && dirty == DirtyDisk::Tell) {
     log::info("{} was not unmounted: read as it is after the {} transactions of its journal",
               quote(path), count);
   }

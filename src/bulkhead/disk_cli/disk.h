@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -11,11 +12,15 @@
 
 namespace bulkhead::disk_cli {
 
+/// Whether people are told that a disk was not unmounted. A container's may have been in use when
+/// its machine ended.
+enum class DirtyDisk : std::uint8_t { Tell, IsUsual };
+
 /// An image file that is open for reading. Nothing is ever written to it.
 class Disk {
  public:
   /// Errors: NotFound; Invalid for what is no regular file; those of ext4::Image::open().
-  static Result<Disk> open(const std::string& path);
+  static Result<Disk> open(const std::string& path, DirtyDisk dirty = DirtyDisk::Tell);
 
   [[nodiscard]] ext4::Image& image() { return image_; }
 

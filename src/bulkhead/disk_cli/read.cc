@@ -14,6 +14,7 @@
 
 #include <fmt/format.h>
 
+#include "bulkhead/archive/output.h"
 #include "bulkhead/archive/stream.h"
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/clock.h"
@@ -108,6 +109,16 @@ Result<> copy_parts(ext4::FileReader& file, std::uint64_t image_bytes, int to) {
   return os::set_file_size(to, file.size());
 }
 
+/// The writable layer on a container's scratch disk. Nothing: its guest has not come to make one.
+Result<std::optional<ext4::Inode>> upper_of(Disk& scratch) {
+  auto upper = scratch.image().resolve("upper", ext4::LastLink::Keep);
+  if (!upper) {
+    return upper.error().code() == ErrorCode::NotFound ? Result<std::optional<ext4::Inode>>()
+                                                       : upper.error();
+  }
+  return *std::move(upper);
+}
+
 }  // namespace
 
 Result<> list(const std::string& path_of_disk, const std::string& path, ListForm form) {
@@ -164,22 +175,27 @@ Result<> copy_out(const std::string& path_of_disk, const std::string& path, cons
   return copy_parts(file, layout.blocks * layout.block_size, opened->get()).about(target);
 }
 
-Result<> export_tar(const std::string& path_of_disk, const std::string& path,
-                    const std::string& to) {
-  if (to == "-" && os::is_terminal(STDOUT_FILENO)) {
+Result<> export_tar(const ExportOptions& options) {
+  if (options.to == "-" && os::is_terminal(STDOUT_FILENO)) {
     return fail(ErrorCode::Invalid,
-                "disk export: standard output is a terminal: give --output FILE, or a pipe");
+                "export: standard output is a terminal: give --output FILE, or a pipe");
   }
-  Disk disk = BH_TRY(Disk::open(path_of_disk));
-  const ext4::Inode top = BH_TRY(disk.image().resolve(path));
-  std::optional<os::UniqueFd> file;
-  if (to != "-") {
-    file = BH_TRY(os::open_file(to, O_WRONLY | O_CREAT | O_TRUNC, 0644));
+  Disk disk = BH_TRY(Disk::open(options.disk));
+  std::optional<Disk> scratch;
+  std::optional<ext4::Inode> upper;
+  if (!options.scratch.empty()) {
+    scratch = BH_TRY(Disk::open(options.scratch, DirtyDisk::IsUsual));
+    upper = BH_TRY(upper_of(*scratch));
   }
-  archive::FdWriter writer(file ? file->get() : STDOUT_FILENO);
-  const std::string name = path.substr(path.find_last_of('/') + 1);
-  const ext4::ExportResult result =
-      BH_TRY(ext4::export_tar(disk.image(), top, name, writer).context("disk export"));
+  const ext4::Inode top = BH_TRY(disk.image().resolve(options.path));
+  const std::string name = options.path.substr(options.path.find_last_of('/') + 1);
+  ext4::ExportResult result;
+  const auto write = [&](archive::Writer& to) -> Result<> {
+    result = BH_TRY(upper ? ext4::export_overlay(scratch->image(), *upper, disk.image(), to)
+                          : ext4::export_tar(disk.image(), top, name, to));
+    return {};
+  };
+  BH_TRY(archive::write_output(options.to, write).context("export"));
   if (result.sockets > 0) {
     log::warning("{} sockets were left out: tar has none", result.sockets);
   }

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -51,18 +52,80 @@ archive::EntryTime time_of(const Timestamp& time) {
   return {.seconds = time.seconds, .nanoseconds = time.nanoseconds};
 }
 
+/// Overlayfs keeps what it remembers of a file under these names, and shows none of them.
+constexpr std::string_view kOverlayXattrs = "trusted.overlay.";
+
+/// One of the trees that make what is exported.
+struct Layer {
+  explicit Layer(Image& of)
+      : image(of), blocks_left(of.layout().blocks), is_seen(std::size_t{of.layout().inodes} + 1) {}
+
+  Image& image;
+  std::uint64_t blocks_left;  ///< a block is in one file only, so all files have no more than these
+  std::vector<bool> is_seen;  ///< directories by inode
+  std::map<std::uint32_t, std::string> first_names;  ///< of files with more links
+};
+
+/// What one path names. A directory that is in both layers has the upper one's attributes.
+struct Node {
+  Layer* layer = nullptr;
+  Inode inode;
+  std::vector<XattrValue> xattrs;
+  std::optional<Inode> lower;
+};
+
+/// An entry of a directory, by its inodes.
+struct MergedEntry {
+  std::string name;
+  std::optional<std::uint32_t> upper;
+  std::optional<std::uint32_t> lower;
+};
+
+/// Two lists in order of names as one.
+std::vector<MergedEntry> merge(std::vector<NamedEntry> upper, std::vector<NamedEntry> lower) {
+  std::vector<MergedEntry> merged;
+  merged.reserve(std::max(upper.size(), lower.size()));
+  auto above = upper.begin();
+  auto below = lower.begin();
+  while (above != upper.end() || below != lower.end()) {
+    const bool has_upper =
+        above != upper.end() && (below == lower.end() || above->name <= below->name);
+    const bool has_lower =
+        below != lower.end() && (above == upper.end() || below->name <= above->name);
+    MergedEntry entry;
+    if (has_lower) {
+      entry.lower = below->inode;
+      entry.name = std::move((below++)->name);
+    }
+    if (has_upper) {
+      entry.upper = above->inode;
+      entry.name = std::move((above++)->name);
+    }
+    merged.push_back(std::move(entry));
+  }
+  return merged;
+}
+
+bool is_whiteout(const Inode& inode) {
+  return inode.type() == kModeCharacter && inode.device.major == 0 && inode.device.minor == 0;
+}
+
+/// Writes one tree, or two as overlayfs shows them.
 class Exporter {
  public:
-  Exporter(Image& image, archive::Writer& to)
-      : image_(image),
-        tar_(to),
-        blocks_left_(image.layout().blocks),
-        is_seen_(std::size_t{image.layout().inodes} + 1),
-        buffer_(kBuffer) {}
+  Exporter(Image& image, archive::Writer& to) : lower_(image), tar_(to), buffer_(kBuffer) {}
+
+  Exporter(Image& upper, Image& lower, archive::Writer& to) : Exporter(lower, to) {
+    upper_.emplace(upper);
+  }
 
   Result<ExportResult> run(const Inode& top, std::string_view name) {
     path_ = top.is_directory() ? std::string_view() : name;
-    BH_TRY(add(top));
+    Node node = BH_TRY(load(upper_ ? *upper_ : lower_, top));
+    if (upper_) {
+      node.lower = BH_TRY(lower_.image.resolve("/"));
+    }
+    BH_TRY(add(node));
     while (!stack_.empty()) {
       BH_TRY(step());
     }
@@ -73,35 +136,36 @@ class Exporter {
  private:
   /// A directory whose entries are being written.
   struct Frame {
-    std::vector<NamedEntry> entries;
+    std::vector<MergedEntry> entries;
     std::size_t next = 0;
     std::size_t path_size = 0;
   };
 
   Result<> step();
-  Result<> add(const Inode& inode);
-  Result<> enter(const Inode& directory);
-  Result<> add_file(const Inode& inode, archive::TarEntry& entry);
-  Result<std::vector<archive::DataRange>> ranges_of(FileReader& file);
-  Result<> spend(std::uint64_t blocks);
+  static Result<Node> load(Layer& layer, Inode inode);
+  Result<std::optional<Node>> find(const MergedEntry& entry);
+  Result<std::optional<Node>> find_upper(const MergedEntry& entry);
+  Result<> add(const Node& node);
+  Result<std::vector<NamedEntry>> list(Layer& layer, const Inode& directory);
+  Result<> enter(const Node& directory);
+  Result<> add_file(const Node& node, archive::TarEntry& entry);
+  Result<std::vector<archive::DataRange>> ranges_of(Layer& layer, FileReader& file);
+  Result<> spend(Layer& layer, std::uint64_t blocks);
 
-  Image& image_;
+  Layer lower_;
+  std::optional<Layer> upper_;
   archive::TarWriter tar_;
-  std::uint64_t
-      blocks_left_;  ///< a block is in one file only, so all files have no more than these
-  std::vector<bool> is_seen_;                         ///< directories by inode
-  std::map<std::uint32_t, std::string> first_names_;  ///< of files with more links
   std::vector<std::byte> buffer_;
   std::vector<Frame> stack_;
   std::string path_;
   ExportResult result_;
 };
 
-Result<> Exporter::spend(std::uint64_t blocks) {
-  if (blocks > blocks_left_) {
+Result<> Exporter::spend(Layer& layer, std::uint64_t blocks) {
+  if (blocks > layer.blocks_left) {
     return fail(ErrorCode::Corrupt, "{}: the files have more blocks than the image", quote(path_));
   }
-  blocks_left_ -= blocks;
+  layer.blocks_left -= blocks;
   return {};
 }
 
@@ -112,7 +176,7 @@ Result<> Exporter::step() {
     stack_.pop_back();
     return {};
   }
-  const NamedEntry& entry = frame.entries[frame.next++];
+  const MergedEntry& entry = frame.entries[frame.next++];
   if (!path_.empty()) {
     path_ += '/';
   }
@@ -120,26 +184,80 @@ Result<> Exporter::step() {
   if (path_.size() > kMaxPath) {
     return fail(ErrorCode::Unsupported, "{}: a path of more than {} bytes", quote(path_), kMaxPath);
   }
-  auto inode = image_.inode(entry.inode);
-  if (!inode) {
-    return std::move(inode).error().about(path_);
+  auto node = find(entry);
+  if (!node) {
+    return std::move(node).error().about(path_);
   }
-  return add(*inode).about(path_);
+  return *node ? add(**node).about(path_) : Result<>();
 }
 
-Result<> Exporter::enter(const Inode& directory) {
-  if (is_seen_[directory.number]) {
+Result<Node> Exporter::load(Layer& layer, Inode inode) {
+  std::vector<XattrValue> xattrs = BH_TRY(layer.image.xattrs(inode));
+  return Node{.layer = &layer, .inode = std::move(inode), .xattrs = std::move(xattrs), .lower = {}};
+}
+
+/// Nothing: a whiteout.
+Result<std::optional<Node>> Exporter::find(const MergedEntry& entry) {
+  if (entry.upper) {
+    return find_upper(entry);
+  }
+  Inode inode = BH_TRY(lower_.image.inode(*entry.lower));
+  if (upper_ && is_whiteout(inode)) {
+    return std::nullopt;
+  }
+  return load(lower_, std::move(inode));
+}
+
+Result<std::optional<Node>> Exporter::find_upper(const MergedEntry& entry) {
+  Node node = BH_TRY(load(*upper_, BH_TRY(upper_->image.inode(*entry.upper))));
+  if (is_whiteout(node.inode)) {
+    return std::nullopt;
+  }
+  bool is_opaque = false;
+  for (const XattrValue& xattr : node.xattrs) {
+    // No mount of ours makes them: what they mean would be guessed.
+    if (xattr.name == "trusted.overlay.metacopy" || xattr.name == "trusted.overlay.redirect") {
+      return fail(ErrorCode::Unsupported, "inode {}: by {} its content is in another place",
+                  node.inode.number, xattr.name);
+    }
+    is_opaque =
+        is_opaque || (xattr.name == "trusted.overlay.opaque" && as_text(xattr.value) == "y");
+  }
+  if (entry.lower && node.inode.is_directory() && !is_opaque) {
+    Inode lower = BH_TRY(lower_.image.inode(*entry.lower));
+    if (lower.is_directory()) {
+      node.lower = std::move(lower);
+    }
+  }
+  return node;
+}
+
+Result<std::vector<NamedEntry>> Exporter::list(Layer& layer, const Inode& directory) {
+  if (layer.is_seen[directory.number]) {
     return fail(ErrorCode::Corrupt, "inode {}: a directory in two places", directory.number);
   }
-  is_seen_[directory.number] = true;
-  BH_TRY(spend(directory.size / image_.layout().block_size));
+  layer.is_seen[directory.number] = true;
+  BH_TRY(spend(layer, directory.size / layer.image.layout().block_size));
+  return layer.image.list(directory);
+}
+
+Result<> Exporter::enter(const Node& directory) {
   Frame frame{.entries = {}, .next = 0, .path_size = path_.size()};
-  frame.entries = BH_TRY(image_.list(directory));
+  std::vector<NamedEntry> entries = BH_TRY(list(*directory.layer, directory.inode));
+  if (directory.lower) {
+    std::vector<NamedEntry> below = BH_TRY(list(lower_, *directory.lower));
+    frame.entries = merge(std::move(entries), std::move(below));
+  } else if (directory.layer == &lower_) {
+    frame.entries = merge({}, std::move(entries));
+  } else {
+    frame.entries = merge(std::move(entries), {});
+  }
   stack_.push_back(std::move(frame));
   return {};
 }
 
-Result<> Exporter::add(const Inode& inode) {
+Result<> Exporter::add(const Node& node) {
+  const Inode& inode = node.inode;
   archive::TarEntry entry{.path = path_,
                           .type = entry_type_of(inode),
                           .permissions = static_cast<std::uint16_t>(inode.mode & 07777U),
@@ -154,40 +272,41 @@ Result<> Exporter::add(const Inode& inode) {
   }
   ++result_.entries;
   if (!inode.is_directory() && inode.links > 1) {
-    const auto [first, is_new] = first_names_.try_emplace(inode.number, path_);
+    const auto [first, is_new] = node.layer->first_names.try_emplace(inode.number, path_);
     if (!is_new) {
       entry.type = archive::EntryType::HardLink;
       entry.link = first->second;
       return tar_.add(entry);
     }
   }
-  const std::vector<XattrValue> xattrs = BH_TRY(image_.xattrs(inode));
-  for (const XattrValue& xattr : xattrs) {
-    entry.xattrs.push_back({.name = xattr.name, .value = xattr.value});
+  for (const XattrValue& xattr : node.xattrs) {
+    if (!upper_ || !xattr.name.starts_with(kOverlayXattrs)) {
+      entry.xattrs.push_back({.name = xattr.name, .value = xattr.value});
+    }
   }
   if (inode.is_file()) {
-    return add_file(inode, entry);
+    return add_file(node, entry);
   }
   std::string target;
   if (inode.is_symlink()) {
-    target = BH_TRY(image_.read_link(inode));
+    target = BH_TRY(node.layer->image.read_link(inode));
     entry.link = target;
   }
   BH_TRY(tar_.add(entry));
-  return inode.is_directory() ? enter(inode) : Result<>();
+  return inode.is_directory() ? enter(node) : Result<>();
 }
 
 /// The parts of a file that are not holes.
-Result<std::vector<archive::DataRange>> Exporter::ranges_of(FileReader& file) {
+Result<std::vector<archive::DataRange>> Exporter::ranges_of(Layer& layer, FileReader& file) {
   std::vector<archive::DataRange> ranges;
-  const std::uint64_t block_size = image_.layout().block_size;
+  const std::uint64_t block_size = layer.image.layout().block_size;
   std::uint64_t leaves = 0;
   for (std::uint64_t at = 0; at < file.size();) {
     const FilePart part = BH_TRY(file.part(at));
-    BH_TRY(spend(file.leaves() - leaves));
+    BH_TRY(spend(layer, file.leaves() - leaves));
     leaves = file.leaves();
     if (!part.is_hole) {
-      BH_TRY(spend(part.length / block_size));
+      BH_TRY(spend(layer, part.length / block_size));
       if (!ranges.empty() && ranges.back().offset + ranges.back().length == at) {
         ranges.back().length += part.length;
       } else {
@@ -199,10 +318,10 @@ Result<std::vector<archive::DataRange>> Exporter::ranges_of(FileReader& file) {
   return ranges;
 }
 
-Result<> Exporter::add_file(const Inode& inode, archive::TarEntry& entry) {
-  FileReader file = BH_TRY(image_.open_file(inode));
+Result<> Exporter::add_file(const Node& node, archive::TarEntry& entry) {
+  FileReader file = BH_TRY(node.layer->image.open_file(node.inode));
   entry.size = file.size();
-  const std::vector<archive::DataRange> ranges = BH_TRY(ranges_of(file));
+  const std::vector<archive::DataRange> ranges = BH_TRY(ranges_of(*node.layer, file));
   const bool is_whole = file.size() == 0 || (ranges.size() == 1 && ranges[0].offset == 0 &&
                                              ranges[0].length == file.size());
   BH_TRY(is_whole ? tar_.add(entry) : tar_.add_sparse(entry, ranges));
@@ -225,6 +344,15 @@ Result<ExportResult> export_tar(Image& image, const Inode& top, std::string_view
                                 archive::Writer& to) {
   Exporter exporter(image, to);
   return exporter.run(top, name);
+}
+
+Result<ExportResult> export_overlay(Image& upper, const Inode& upper_top, Image& lower,
+                                    archive::Writer& to) {
+  if (!upper_top.is_directory()) {
+    return fail(ErrorCode::Invalid, "inode {}: not a directory", upper_top.number);
+  }
+  Exporter exporter(upper, lower, to);
+  return exporter.run(upper_top, "");
 }
 
 }  // namespace bulkhead::ext4

@@ -26,4 +26,14 @@ struct ExportResult {
 Result<ExportResult> export_tar(Image& image, const Inode& top, std::string_view name,
                                 archive::Writer& to);
 
+/// The same of what overlayfs shows where the directory `upper_top` lies over the root of `lower`:
+/// whiteouts (character devices 0:0) hide, directories are merged unless opaque, and what overlayfs
+/// remembers in trusted.overlay.* is left out. A file that is copied up has lost its other names,
+/// as it has for the kernel (index=off).
+///
+/// Memory: as above, for both. Errors: as above; Unsupported for files whose content is in another
+/// place (the features redirect_dir and metacopy).
+Result<ExportResult> export_overlay(Image& upper, const Inode& upper_top, Image& lower,
+                                    archive::Writer& to);
+
 }  // namespace bulkhead::ext4

@@ -5,15 +5,19 @@
 #include <cstdint>
 #include <cstring>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "bulkhead/archive/stream.h"
+#include "bulkhead/archive/tar_reader.h"
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
@@ -28,6 +32,8 @@
 
 namespace bulkhead::ext4 {
 namespace {
+
+using ::testing::ElementsAre;
 
 using ImageBytes = std::vector<std::byte>;
 
@@ -98,6 +104,115 @@ TEST(TarExporter, WritesOneFileAndPartsOfTheTree) {
   EXPECT_EQ(result.entries, 3U);
   ASSERT_THAT(export_of(*image, result, "bin/tool"), IsOk());
   EXPECT_EQ(result.entries, 1U);
+}
+
+Result<> add_file(Formatter& formatter, std::string_view path, std::string_view content,
+                  std::span<const Xattr> xattrs = {}) {
+  BH_TRY(formatter.begin_file(path, {}, xattrs));
+  BH_TRY(formatter.append(as_bytes(content)));
+  return formatter.end_file();
+}
+
+Result<ImageBytes> make_lower() {
+  MemoryDevice device;
+  Formatter formatter = BH_TRY(Formatter::create(device, {}));
+  BH_TRY(add_file(formatter, "changed", "before"));
+  BH_TRY(add_file(formatter, "deleted", ""));
+  BH_TRY(add_file(formatter, "directory-now", ""));
+  BH_TRY(add_file(formatter, "kept", ""));
+  BH_TRY(formatter.make_hard_link("kept-too", "kept"));
+  BH_TRY(formatter.make_hard_link("merged/a", "kept"));
+  BH_TRY(add_file(formatter, "merged/b", ""));
+  BH_TRY(add_file(formatter, "opaque/hidden", ""));
+  BH_TRY(add_file(formatter, "file-now/hidden", ""));
+  BH_TRY(formatter.make_node("was-never-there", NodeType::CharacterDevice, {}, {}));
+  return finish(std::move(formatter), device);
+}
+
+struct Overlay {
+  ImageBytes upper;
+  ImageBytes lower;
+};
+
+/// `xattr` on the directory "merged" of the upper layer.
+Result<Overlay> make_overlay(Xattr xattr = {"trusted.overlay.impure", as_bytes("y")}) {
+  MemoryDevice device;
+  Formatter formatter = BH_TRY(Formatter::create(device, {}));
+  const std::array<Xattr, 2> origin{Xattr{"trusted.overlay.origin", as_bytes("handle")},
+                                    Xattr{"user.colour", as_bytes("green")}};
+  const std::array<Xattr, 1> opaque{Xattr{"trusted.overlay.opaque", as_bytes("y")}};
+  const std::array<Xattr, 1> of_merged{xattr};
+  const Attributes changed{.permissions = 0700, .uid = 7, .gid = 8, .modified = {}, .accessed = {}};
+  BH_TRY(formatter.make_directory("upper/merged", changed, of_merged));
+  BH_TRY(formatter.make_node("upper/merged/b", NodeType::CharacterDevice, {}, {}));
+  BH_TRY(add_file(formatter, "upper/merged/c", ""));
+  BH_TRY(formatter.make_node("upper/deleted", NodeType::CharacterDevice, {}, {}));
+  BH_TRY(add_file(formatter, "upper/changed", "after", origin));
+  BH_TRY(formatter.make_directory("upper/opaque", {}, opaque));
+  BH_TRY(add_file(formatter, "upper/opaque/new", ""));
+  BH_TRY(formatter.make_directory("upper/directory-now", {}, {}));
+  BH_TRY(add_file(formatter, "upper/file-now", ""));
+  BH_TRY(formatter.make_hard_link("upper/file-now-too", "upper/file-now"));
+  BH_TRY(formatter.make_directory("work", {}, {}));
+  Overlay overlay;
+  overlay.upper = BH_TRY(finish(std::move(formatter), device));
+  overlay.lower = BH_TRY(make_lower());
+  return overlay;
+}
+
+/// One line for each member: type, owner and mode where they are not the usual ones, path, target.
+Result<std::vector<std::string>> members_of(std::string_view tar) {
+  archive::BytesReader bytes(as_bytes(tar));
+  const auto reader = BH_TRY(archive::TarReader::create(bytes));
+  std::vector<std::string> lines;
+  while (const archive::TarEntry* entry = BH_TRY(reader->next())) {
+    std::string line(entry->path);
+    if (entry->type == archive::EntryType::Directory) {
+      line += fmt::format("/ {:o} {}:{}", entry->permissions, entry->uid, entry->gid);
+    }
+    if (entry->type == archive::EntryType::HardLink) {
+      line += fmt::format(" is {}", entry->link);
+    }
+    for (const archive::EntryXattr& xattr : entry->xattrs) {
+      line += fmt::format(" {}={}", xattr.name, as_text(xattr.value));
+    }
+    if (entry->size > 0) {
+      line += fmt::format(": {} bytes", entry->size);
+    }
+    lines.push_back(line);
+  }
+  return lines;
+}
+
+Result<std::string> export_of(const Overlay& overlay) {
+  MemorySource upper_source(overlay.upper);
+  MemorySource lower_source(overlay.lower);
+  Image upper = BH_TRY(Image::open(upper_source));
+  Image lower = BH_TRY(Image::open(lower_source));
+  const Inode top = BH_TRY(upper.resolve("upper"));
+  archive::MemoryWriter to;
+  std::ignore = BH_TRY(export_overlay(upper, top, lower, to));
+  return to.content();
+}
+
+TEST(TarExporter, WritesAnOverlayAsOneTree) {
+  const auto overlay = make_overlay();
+  ASSERT_THAT(overlay, IsOk());
+  const auto tar = export_of(*overlay);
+  ASSERT_THAT(tar, IsOk());
+  EXPECT_THAT(members_of(*tar),
+              IsOkAnd(ElementsAre("/ 755 0:0", "changed user.colour=green: 5 bytes",
+                                  "directory-now/ 755 0:0", "file-now", "file-now-too is file-now",
+                                  "kept", "kept-too is kept", "merged/ 700 7:8", "merged/a is kept",
+                                  "merged/c", "opaque/ 755 0:0", "opaque/new")));
+}
+
+TEST(TarExporter, RefusesAnOverlayWhoseContentIsInAnotherPlace) {
+  for (const char* name : {"trusted.overlay.redirect", "trusted.overlay.metacopy"}) {
+    const auto overlay = make_overlay({name, as_bytes("/elsewhere")});
+    ASSERT_THAT(overlay, IsOk());
+    EXPECT_THAT(export_of(*overlay), IsError(ErrorCode::Unsupported)) << name;
+  }
 }
 
 /// An image of which the entry `name` of the root names `inode` instead.

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "bulkhead/archive/output.h"
 #include "bulkhead/archive/stream.h"
 #include "bulkhead/archive/tar_reader.h"
 #include "bulkhead/archive/tar_writer.h"
@@ -37,9 +38,6 @@
 
 namespace bulkhead::images {
 namespace {
-
-constexpr int kStandardOutput = 1;
-constexpr mode_t kPrivateFile = 0600;
 
 std::string blob_name(const Digest& digest) {
   return "blobs/" + std::string(digest.algorithm_name()) + "/" + digest.hex();
@@ -276,34 +274,12 @@ Result<> write_directory(const store::Store& store, const std::vector<Named>& im
   return written;
 }
 
-/// Whole or not at all: beside it first. What is no regular file (a pipe, /dev/stdout) is written
-/// as it is.
-Result<> write_file(const store::Store& store, const std::vector<Named>& images,
-                    const std::string& path, const SaveOptions& options) {
-  const bool is_stream =
-      path == "-" || (os::path_exists(path) && !BH_TRY(os::file_info(path)).is_regular());
-  if (is_stream) {
-    os::UniqueFd fd;
-    if (path != "-") {
-      fd = BH_TRY(os::open_file(path, O_WRONLY));
-    }
-    archive::FdWriter out(fd.is_open() ? fd.get() : kStandardOutput);
-    TarSink sink(out);
+Result<> write_archive(const store::Store& store, const std::vector<Named>& images,
+                       const std::string& path, const SaveOptions& options) {
+  return archive::write_output(path, [&](archive::Writer& to) {
+    TarSink sink(to);
     return write_images(store, images, sink, options);
-  }
-  const std::string temporary = path + ".partial";
-  auto written = [&]() -> Result<> {
-    const os::UniqueFd fd =
-        BH_TRY(os::open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, kPrivateFile));
-    archive::FdWriter out(fd.get());
-    TarSink sink(out);
-    BH_TRY(write_images(store, images, sink, options));
-    return os::rename_path(temporary, path);
-  }();
-  if (!written) {
-    static_cast<void>(os::remove_file(temporary));
-  }
-  return written;
+  });
 }
 
 }  // namespace
@@ -326,7 +302,7 @@ Result<> save(store::Store& store, const std::vector<std::string>& names, const 
   }
   auto written = options.format == SaveFormat::OciDirectory
                      ? write_directory(store, images, path, options)
-                     : write_file(store, images, path, options);
+                     : write_archive(store, images, path, options);
   return std::move(written).context("save " + (path == "-" ? "standard output" : path));
 }
 
