@@ -116,6 +116,11 @@ check "the digest is skopeo's" equal "$digest" "$(field 127.0.0.1:5000/team/one:
 forget 127.0.0.1:5000/team/one:1
 check "an unknown authority is refused" fails_with "certificate" "$image" pull 127.0.0.1:5001/team/one:1
 check "SSL_CERT_FILE adds one" fails_with "not found" env SSL_CERT_FILE="$work/ca.pem" "$image" pull 127.0.0.1:5001/team/one:1
+# What other clients of registries do not look at.
+for variable in CURL_CA_BUNDLE REQUESTS_CA_BUNDLE; do
+  check "$variable is none of skopeo's" fails_with "certificate" env $variable="$work/ca.pem" skopeo inspect docker://127.0.0.1:5001/team/one:1
+  check "nor of ours" fails_with "certificate" env $variable="$work/ca.pem" "$image" pull 127.0.0.1:5001/team/one:1
+done
 check "--insecure does not look" fails_with "not found" "$image" pull --insecure 127.0.0.1:5001/team/one:1
 mkdir -p certs.d/127.0.0.1:5001 certs.d/127.0.0.1:5002 certs.d/127.0.0.1:5003
 cp ca.pem certs.d/127.0.0.1:5001/ca.crt
@@ -518,6 +523,41 @@ check "a challenge without end" never challenge "WWW-Authenticate: longer than"
 check "a token that ends is renewed" arrives expire
 check "a token service without https elsewhere is not asked" never elsewhere "token service without https"
 check "nor does a redirect's target get a password" never basic-elsewhere "refuses access"
+
+# A token service that looks at everything: password, service, scopes, each once.
+pulls_strictly() { "$image" pull -q "$(bad "$1")" && forget "$(bad "$1")"; }
+tokens_of() { grep -c "^5010 $2 /token/strict/$1[ ?]" requests || true; } # FAULT METHOD
+check "a strict token service" pulls_strictly strict
+check "is asked once for many blobs" equal 1 "$(tokens_of strict GET)"
+check "which were many" equal 13 "$(grep "^5010 GET /v2/strict/one/blobs/.* Bearer strict-1$" requests | sort -u | wc -l)"
+check "a token that ends on the way" pulls_strictly strict-expire
+check "is renewed once" equal 2 "$(tokens_of strict-expire GET)"
+check "a token that is refused" never strict-useless "refuses access"
+check "is not asked for again" equal 1 "$(tokens_of strict-useless GET)"
+check "several scopes" pulls_strictly strict-scopes
+check "are asked for one by one" grep -q "&scope=repository%3Ateam%2Fbase%3Apull " requests
+"$image" pull -q "$(bad fine)" >/dev/null
+check "a mount with a token for both repositories" "$image" push -q "$(bad fine)" "$(bad push-strict)"
+check "sends no blob" equal "" "$(grep "PUT /v2/push-strict/one/blobs" requests)"
+forget "$(bad fine)"
+check "another password" fails_with "refuses user name and password" env CONTAINER_REGISTRY_HOST=127.0.0.1:5010 \
+  CONTAINER_REGISTRY_USER=user CONTAINER_REGISTRY_TOKEN=other "$image" pull "$(bad strict)"
+mkdir identity helpers
+printf '{"auths":{"127.0.0.1:5010":{"identitytoken":"identity+token"}}}' >identity/config.json
+check "an identity token of docker's file" env DOCKER_CONFIG="$work/identity" "$image" pull -q "$(bad strict)"
+forget "$(bad strict)"
+check "is posted, once" equal 1 "$(tokens_of strict POST)"
+printf '{"credsStore":"fixed"}' >identity/config.json
+cat >helpers/docker-credential-fixed <<'H'
+#!/bin/sh
+echo '{"ServerURL":"127.0.0.1:5010","Username":"<token>","Secret":"identity+token"}'
+H
+chmod +x helpers/docker-credential-fixed
+check "an identity token of a helper" env PATH="$work/helpers:$PATH" DOCKER_CONFIG="$work/identity" "$image" pull -q "$(bad strict)"
+forget "$(bad strict)"
+check "is posted too" equal 2 "$(tokens_of strict POST)"
+check "and the password was never" equal 0 "$(grep -c "^5010 POST /token/strict.* Basic" requests)"
+
 export SSL_CERT_FILE=$work/ca.pem
 check "one with https elsewhere is asked, without password" arrives elsewhere-tls
 check "it was" grep -q "^5014 GET /token/steal" requests
@@ -544,6 +584,23 @@ check "a list without end" within 120 fails_with "more than 2000 pages" "$image"
 check "a list of too many" fails_with "more than 200000 entries" "$image" registry tags "$(bad many)"
 check "a page that is too large" fails_with "answer of more than" "$image" registry tags "$(bad large)"
 check "no list at all" fails_with "tags" "$image" registry tags "$(bad no-list)"
+referrers_of() { # FAULT [OPTION…]: numbers and types
+  local fault=$1
+  shift
+  "$image" registry referrers --format json "$@" "$(bad "$fault")" | jq -r '.[] | "\(.annotations.number) \(.artifactType)"'
+}
+check "referrers in pages" referrers_of pages
+check "are all of them" equal "$(printf '%s x/even\n%s x/odd\n' 0 1 2 3 4 5)" "$(cat last)"
+check "referrers in pages, of one type" referrers_of pages --artifact-type x/odd
+check "are chosen here where the registry does not" equal "$(printf '%s x/odd\n' 1 3 5)" "$(cat last)"
+check "the registry was asked to" grep -q "^5010 GET /v2/pages/one/referrers/sha256:[0-9a-f]*?artifactType=x%2Fodd " requests
+check "referrers that the registry has chosen" referrers_of filtered --artifact-type x/odd
+check "are as it says" equal "0 x/renamed" "$(cat last)"
+check "referrers that go round" fails_with "round in a circle" "$image" registry referrers "$(bad circle)"
+check "referrers that go on elsewhere" fails_with "goes on elsewhere" "$image" registry referrers "$(bad far)"
+check "where nobody was asked" equal "" "$(grep "^5011 .*/referrers/" requests || true)"
+check "referrers without end" within 120 fails_with "more than 2000 pages" "$image" registry referrers "$(bad for-ever)"
+check "referrers that are none" fails_with "image manifest" "$image" registry referrers "$(bad no-index)"
 check "tags that would steer the terminal" "$image" registry tags "$(bad terminal)"
 check "are quoted" equal $'plain\n"\\x1b[31mred"\n"two\\x0alines"' "$(cat last)"
 

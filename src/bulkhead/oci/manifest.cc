@@ -1,5 +1,6 @@
 #include "bulkhead/oci/manifest.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <optional>
 #include <set>
@@ -273,6 +274,16 @@ Result<Index> parse_index(std::string_view text, std::string_view media_type) {
     return std::move(*index);
   }
   return fail(ErrorCode::Invalid, "image index: it is a manifest, where an index is expected");
+}
+
+bool is_artifact(const Manifest& manifest) {
+  return !is_image_config(manifest.config.media_type) ||
+         (!manifest.artifact_type.empty() &&
+          !std::ranges::all_of(manifest.layers, is_layer, &Descriptor::media_type));
+}
+
+std::string artifact_type_of(const Manifest& manifest) {
+  return manifest.artifact_type.empty() ? manifest.config.media_type : manifest.artifact_type;
 }
 
 bool is_attestation(const Descriptor& descriptor) {

@@ -76,6 +76,14 @@ Result<Document> parse_document(std::string_view text, std::string_view media_ty
 Result<Manifest> parse_manifest(std::string_view text, std::string_view media_type = {});
 Result<Index> parse_index(std::string_view text, std::string_view media_type = {});
 
+/// Whether the manifest describes something else than a container image: a chart, a signature, a
+/// model. It is one when its config is no image config, or when it names an artifact type and not
+/// all its layers are of a root file system.
+bool is_artifact(const Manifest& manifest);
+
+/// What an artifact says it is: its artifact type, else the media type of its config.
+std::string artifact_type_of(const Manifest& manifest);
+
 /// The manifest (or nested index) of the index that is for `wanted`. Attestations are passed over.
 /// An entry that does not say its platform is taken when no other fits: its image config tells.
 /// Errors: NotFound, naming the platforms that are there.

@@ -33,7 +33,8 @@ bool is_image_config(std::string_view media_type);
 /// A layer of a root file system: any compression, distributable or not.
 bool is_layer(std::string_view media_type);
 
-/// A layer whose bytes are not in the registry but at some URL; we never fetch those.
+/// A layer that is not to be handed on: its bytes may be at some URL instead of in the registry. We
+/// never fetch from there.
 bool is_foreign_layer(std::string_view media_type);
 
 }  // namespace bulkhead::oci

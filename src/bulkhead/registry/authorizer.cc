@@ -34,7 +34,10 @@ constexpr std::chrono::seconds kLongestLifetime{24 * 3600};
 /// A token is renewed so long before it ends, for requests that are under way.
 constexpr std::chrono::seconds kMargin{10};
 
-/// The scopes to ask for: ours and, where it is about something else, the registry's.
+/// "repository:team/image:" of "repository:team/image:pull"; nothing where there is no colon.
+std::string_view object_of(std::string_view scope) { return scope.substr(0, scope.rfind(':') + 1); }
+
+/// The scopes to ask for: ours and, of the registry's, those that are about something else.
 std::vector<std::string> scopes_to_ask(const std::string& ours, const std::string& theirs) {
   std::vector<std::string> scopes;
   for (const std::string_view one : split(ours, ' ')) {
@@ -42,9 +45,14 @@ std::vector<std::string> scopes_to_ask(const std::string& ours, const std::strin
       scopes.emplace_back(one);
     }
   }
-  const std::string_view object = std::string_view(theirs).substr(0, theirs.rfind(':') + 1);
-  if (!theirs.empty() && (object.empty() || !ours.starts_with(object))) {
-    scopes.push_back(theirs);
+  for (const std::string_view one : split(theirs, ' ')) {
+    const std::string_view object = object_of(one);
+    const auto is_known = [&](const std::string& other) {
+      return other == one || (!object.empty() && object_of(other) == object);
+    };
+    if (!one.empty() && std::ranges::none_of(scopes, is_known)) {
+      scopes.emplace_back(one);
+    }
   }
   return scopes;
 }

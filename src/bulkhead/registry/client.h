@@ -81,8 +81,9 @@ class Client {
   /// Repositories of the registry whose names begin so.
   Result<std::vector<std::string>> catalog(std::string_view prefix = {});
 
-  /// What refers to a manifest (signatures, attestations), of one type or of all. Where the
-  /// registry does not know the question, the index under the fallback tag answers.
+  /// What refers to a manifest (signatures, attestations), of one type or of all, all pages
+  /// together. Where the registry does not know the question, the index under the fallback tag
+  /// answers.
   Result<std::vector<oci::Descriptor>> referrers(const Digest& subject,
                                                  std::string_view artifact_type = {});
 
@@ -148,8 +149,17 @@ class Client {
   Result<RemoteManifest> manifest_of(Host& host, const std::string& tag_or_digest);
   Result<BlobAnswer> blob_of(Host& host, const oci::Descriptor& descriptor, std::uint64_t offset);
 
-  Result<std::vector<std::string>> pages(const std::string& what, const std::string& target,
-                                         const std::string& scope, std::string_view member);
+  /// Takes in one page; returns how many entries it has.
+  using TakePage =
+      std::function<Result<std::size_t>(const HttpResponse& head, const std::string& content)>;
+
+  Result<> follow_pages(Host& host, const std::string& what, Call call,
+                        std::unique_ptr<HttpResponse> response, std::string content,
+                        const TakePage& take);
+  Result<std::unique_ptr<HttpResponse>> read_page(Host& host, const Call& call,
+                                                  std::string& content);
+  Result<std::vector<std::string>> list_names(const std::string& what, const std::string& target,
+                                              const std::string& scope, std::string_view member);
   Result<> delete_at(const std::string& target, const std::string& what, bool is_tag);
   Result<> list_in_fallback_tag(const oci::Manifest& manifest, const std::string& content,
                                 const Digest& digest);

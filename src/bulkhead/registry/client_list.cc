@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <cstddef>
+#include <iterator>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -42,30 +44,40 @@ std::string fallback_tag(const Digest& subject) {
   return tag.substr(0, 128);
 }
 
+/// Whether the registry says that it has left out other artifact types.
+bool is_filtered(const HttpResponse& response) {
+  for (const std::string& header : response.headers("oci-filters-applied")) {
+    for (const std::string_view filter : split(header, ',')) {
+      if (trimmed(filter, " 	") == "artifactType") {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
-/// Lists that come in pages: the strings of `member`, all pages together.
-Result<std::vector<std::string>> Client::pages(const std::string& what, const std::string& target,
-                                               const std::string& scope, std::string_view member) {
-  Host& host = *hosts_.back();
-  std::vector<std::string> entries;
+Result<std::unique_ptr<HttpResponse>> Client::read_page(Host& host, const Call& call,
+                                                        std::string& content) {
+  return exchange(host, call, [&](HttpResponse& answer) -> Result<> {
+    content = BH_TRY(answer.read_all(kLargestPage));
+    return {};
+  });
+}
+
+/// A list that comes in pages, of which the first, `content`, is here as the answer to `call`.
+Result<> Client::follow_pages(Host& host, const std::string& what, Call call,
+                              std::unique_ptr<HttpResponse> response, std::string content,
+                              const TakePage& take) {
   std::set<std::string> seen;
-  Call call{.target = target, .scope = scope};
+  std::size_t entries = 0;
   for (int page = 0; page < kMostPages; ++page) {
-    std::string content;
-    const auto response = BH_TRY(exchange(host, call, [&](HttpResponse& answer) -> Result<> {
-      content = BH_TRY(answer.read_all(kLargestPage));
-      return {};
-    }));
     if (response->status() != 200) {
       return refused(host, what, *response);
     }
-    const json::Value document = BH_TRY(json::parse(content, "list").context(host.name()));
-    const json::Fields fields = BH_TRY(json::Fields::create(document, host.name()));
-    std::vector<std::string> more;
-    BH_TRY(fields.read(member, more));
-    entries.insert(entries.end(), more.begin(), more.end());
-    if (entries.size() > kMostEntries) {
+    entries += BH_TRY(take(*response, content));
+    if (entries > kMostEntries) {
       return fail(ErrorCode::ResourceExhausted, "{}: a list of more than {} entries", host.name(),
                   kMostEntries);
     }
@@ -74,7 +86,7 @@ Result<std::vector<std::string>> Client::pages(const std::string& what, const st
       next = next_link(*header);
     }
     if (!next) {
-      return entries;
+      return {};
     }
     call.target = BH_TRY(resolve_url(response->url(), *next).context(host.name()));
     const Origin origin = BH_TRY(origin_of(call.target));
@@ -86,20 +98,44 @@ Result<std::vector<std::string>> Client::pages(const std::string& what, const st
     if (!seen.insert(call.target).second) {
       return fail(ErrorCode::Remote, "{}: its list goes round in a circle", host.name());
     }
+    response = BH_TRY(read_page(host, call, content));
   }
   return fail(ErrorCode::ResourceExhausted, "{}: a list of more than {} pages", host.name(),
               kMostPages);
 }
 
+/// The strings of `member`, all pages together.
+Result<std::vector<std::string>> Client::list_names(const std::string& what,
+                                                    const std::string& target,
+                                                    const std::string& scope,
+                                                    std::string_view member) {
+  Host& host = *hosts_.back();
+  std::vector<std::string> entries;
+  const Call call{.target = target, .scope = scope};
+  std::string content;
+  auto first = BH_TRY(read_page(host, call, content));
+  const auto take = [&](const HttpResponse& /*head*/,
+                        const std::string& page) -> Result<std::size_t> {
+    const json::Value document = BH_TRY(json::parse(page, "list").context(host.name()));
+    const json::Fields fields = BH_TRY(json::Fields::create(document, host.name()));
+    std::vector<std::string> more;
+    BH_TRY(fields.read(member, more));
+    entries.insert(entries.end(), more.begin(), more.end());
+    return more.size();
+  };
+  BH_TRY(follow_pages(host, what, call, std::move(first), std::move(content), take));
+  return entries;
+}
+
 Result<std::vector<std::string>> Client::tags() {
-  return pages("tags of " + reference_.name(), repository_path("tags/list?n=1000"), scope(),
-               "tags");
+  return list_names("tags of " + reference_.name(), repository_path("tags/list?n=1000"), scope(),
+                    "tags");
 }
 
 Result<std::vector<std::string>> Client::catalog(std::string_view prefix) {
   std::vector<std::string> names =
-      BH_TRY(pages("catalog of " + reference_.registry(), "/_catalog?n=1000", "registry:catalog:*",
-                   "repositories"));
+      BH_TRY(list_names("catalog of " + reference_.registry(), "/_catalog?n=1000",
+                        "registry:catalog:*", "repositories"));
   std::erase_if(names, [&](const std::string& name) { return !name.starts_with(prefix); });
   return names;
 }
@@ -112,32 +148,32 @@ Result<std::vector<oci::Descriptor>> Client::referrers(const Digest& subject,
     target = with_query(std::move(target), "artifactType", artifact_type);
   }
   std::string content;
-  const auto keep = [&](HttpResponse& answer) -> Result<> {
-    content = BH_TRY(answer.read_all(kLargestPage));
-    return {};
-  };
-  const auto accept = std::pair<std::string, std::string>("Accept", oci::kOciIndex);
-  auto response = BH_TRY(
-      exchange(host, {.target = std::move(target), .scope = scope(), .headers = {accept}}, keep));
+  Call call{.target = std::move(target),
+            .scope = scope(),
+            .headers = {{"Accept", std::string(oci::kOciIndex)}}};
+  auto response = BH_TRY(read_page(host, call, content));
   if (response->status() == 404 || response->status() == 400 || response->status() == 405) {
-    response = BH_TRY(exchange(host,
-                               {.target = repository_path("manifests/" + fallback_tag(subject)),
-                                .scope = scope(),
-                                .headers = {accept}},
-                               keep));
+    call.target = repository_path("manifests/" + fallback_tag(subject));
+    response = BH_TRY(read_page(host, call, content));
     if (response->status() == 404) {
       return std::vector<oci::Descriptor>();
     }
   }
-  if (response->status() != 200) {
-    return refused(host, "referrers of " + subject.text(), *response);
-  }
-  oci::Index index = BH_TRY(oci::parse_index(content, oci::kOciIndex).context(host.name()));
-  // Registries may, and the fallback does, leave the choice to us.
-  std::erase_if(index.manifests, [&](const oci::Descriptor& one) {
-    return !artifact_type.empty() && one.artifact_type != artifact_type;
-  });
-  return std::move(index.manifests);
+  std::vector<oci::Descriptor> found;
+  const auto take = [&](const HttpResponse& head, const std::string& page) -> Result<std::size_t> {
+    oci::Index index = BH_TRY(oci::parse_index(page, oci::kOciIndex).context(host.name()));
+    const std::size_t count = index.manifests.size();
+    // Registries may, and the fallback does, leave the choice to us.
+    if (!artifact_type.empty() && !is_filtered(head)) {
+      std::erase_if(index.manifests,
+                    [&](const oci::Descriptor& one) { return one.artifact_type != artifact_type; });
+    }
+    std::ranges::move(index.manifests, std::back_inserter(found));
+    return count;
+  };
+  BH_TRY(follow_pages(host, "referrers of " + subject.text(), std::move(call), std::move(response),
+                      std::move(content), take));
+  return found;
 }
 
 Result<> Client::list_in_fallback_tag(const oci::Manifest& manifest, const std::string& content,
@@ -154,9 +190,7 @@ Result<> Client::list_in_fallback_tag(const oci::Manifest& manifest, const std::
                              .digest = digest,
                              .size = content.size(),
                              .annotations = manifest.annotations,
-                             .artifact_type = manifest.artifact_type.empty()
-                                                  ? manifest.config.media_type
-                                                  : manifest.artifact_type});
+                             .artifact_type = oci::artifact_type_of(manifest)});
   const std::string text = index.serialise();
   const Digest made = BH_TRY(hash::digest_of(as_bytes(text)));
   return push_manifest(text, index.media_type, fallback_tag(subject), made);
