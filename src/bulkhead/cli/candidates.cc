@@ -68,6 +68,9 @@ std::vector<Candidate> images(const config::Paths& paths) {
   const auto list = catalog ? catalog->list() : catalog.error();
   if (list) {
     for (const store::ImageRecord& image : *list) {
+      if (!image.chain) {
+        continue;  // an artifact, which does not run
+      }
       found.push_back(
           {.word = oci::familiar(image.reference), .description = format_size(image.size_bytes)});
     }

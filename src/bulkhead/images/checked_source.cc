@@ -13,9 +13,11 @@
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/hash/hasher.h"
+#include "bulkhead/images/progress.h"
 #include "bulkhead/images/streams.h"
 #include "bulkhead/oci/blob_source.h"
 #include "bulkhead/oci/manifest.h"
+#include "bulkhead/oci/media_type.h"
 #include "bulkhead/oci/reference.h"
 #include "bulkhead/os/unique_fd.h"
 #include "bulkhead/store/content.h"
@@ -28,6 +30,26 @@ Error mismatch(const oci::Descriptor& descriptor, const Digest& digest, std::uin
   return fail(ErrorCode::Corrupt, "blob {}: its content does not match: it has {}, {} bytes",
               descriptor.digest.text(), digest.text(), size);
 }
+
+/// Tells of the bytes that pass through. Borrows all; without a listener it only passes them.
+class TellingReader final : public archive::Reader {
+ public:
+  TellingReader(archive::Reader& source, const Digest& digest, Progress* progress)
+      : source_(source), digest_(digest), progress_(progress) {}
+
+  Result<Bytes> next() override {
+    const Bytes piece = BH_TRY(source_.next());
+    if (progress_ != nullptr && !piece.empty()) {
+      progress_->layer_advanced(digest_, piece.size());
+    }
+    return piece;
+  }
+
+ private:
+  archive::Reader& source_;
+  const Digest& digest_;
+  Progress* progress_;
+};
 
 }  // namespace
 
@@ -62,12 +84,19 @@ Result<std::string> CheckedSource::document(const oci::Descriptor& descriptor) {
   return content;
 }
 
-Result<> CheckedSource::blob(const oci::Descriptor& descriptor) {
+Result<> CheckedSource::blob(const oci::Descriptor& descriptor, Progress* progress) {
   if (ingest_.has(descriptor.digest)) {
+    if (progress != nullptr) {
+      progress->layer_present(descriptor.digest);
+    }
     return {};
   }
   const std::unique_ptr<archive::Reader> reader = BH_TRY(open(descriptor));
-  BoundedReader bounded(*reader, descriptor.size);
+  if (progress != nullptr) {
+    progress->layer_started(descriptor.digest, descriptor.size);
+  }
+  TellingReader telling(*reader, descriptor.digest, progress);
+  BoundedReader bounded(telling, descriptor.size);
   hash::Hasher hasher = BH_TRY(hash::Hasher::create(descriptor.digest.algorithm()));
   archive::HashingReader hashing(bounded, hasher);
   store::BlobWriter writer = BH_TRY(ingest_.create_blob());
@@ -77,7 +106,11 @@ Result<> CheckedSource::blob(const oci::Descriptor& descriptor) {
   if (writer.size() != descriptor.size || digest != descriptor.digest) {
     return mismatch(descriptor, digest, writer.size());
   }
-  return ingest_.keep(std::move(writer), digest);
+  BH_TRY(ingest_.keep(std::move(writer), digest));
+  if (progress != nullptr) {
+    progress->layer_finished(descriptor.digest);
+  }
+  return {};
 }
 
 Result<std::unique_ptr<archive::Reader>> CheckedSource::open(const oci::Descriptor& descriptor) {
@@ -87,8 +120,15 @@ Result<std::unique_ptr<archive::Reader>> CheckedSource::open(const oci::Descript
     reader = std::make_unique<FileReader>(std::move(file));
   } else {
     const std::lock_guard lock(mutex_);
-    std::unique_ptr<oci::BlobReader> blob = BH_TRY(source_.open(descriptor));
-    reader = std::make_unique<SourceReader>(std::move(blob));
+    auto blob = source_.open(descriptor);
+    if (!blob && blob.error().code() == ErrorCode::NotFound &&
+        oci::is_foreign_layer(descriptor.media_type)) {
+      return fail(ErrorCode::NotFound,
+                  "it is not distributable and not where the image is ({}); the URLs that its "
+                  "manifest names for it are never fetched from",
+                  blob.error().message());
+    }
+    reader = std::make_unique<SourceReader>(BH_TRY(std::move(blob)));
   }
   return reader;
 }

@@ -6,6 +6,7 @@
 
 #include "bulkhead/archive/stream.h"
 #include "bulkhead/base/result.h"
+#include "bulkhead/images/progress.h"
 #include "bulkhead/oci/blob_source.h"
 #include "bulkhead/oci/manifest.h"
 #include "bulkhead/oci/reference.h"
@@ -28,10 +29,11 @@ class CheckedSource {
   /// A manifest, an index or a config. Errors: Corrupt; ResourceExhausted when it is too large.
   Result<std::string> document(const oci::Descriptor& descriptor);
 
-  /// Any blob, whatever its size. Errors: Corrupt.
-  Result<> blob(const oci::Descriptor& descriptor);
+  /// Any blob, whatever its size. `progress`, if not null, is told. Errors: Corrupt.
+  Result<> blob(const oci::Descriptor& descriptor, Progress* progress = nullptr);
 
-  /// The bytes of a blob, not checked.
+  /// The bytes of a blob, not checked. A layer that is not distributable comes from the source, or
+  /// not at all. Errors: NotFound; those of the source.
   Result<std::unique_ptr<archive::Reader>> open(const oci::Descriptor& descriptor);
 
  private:

@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "bulkhead/base/clock.h"
 #include "bulkhead/base/digest.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/log.h"
@@ -55,28 +56,8 @@ class Fetcher {
     target.media_type = std::visit([](const auto& one) { return one.media_type; }, document);
     const Chosen chosen =
         BH_TRY(choose({target.digest, std::move(document)}, options_.platform, 0));
-    const oci::ImageConfig config = BH_TRY(fetch_config(chosen.manifest.config));
-    BH_TRY(check_layers(chosen.manifest, config));
-    const Digest chain = BH_TRY(chain_id(config.diff_ids));
-    store::ImageRecord record{.reference = reference_.text(),
-                              .target = std::move(target),
-                              .manifest = chosen.digest,
-                              .config = chosen.manifest.config.digest,
-                              .chain = chain,
-                              .platform = config.platform,
-                              .created = config.created};
-    edges_.push_back({chosen.digest, record.config});
-    BH_TRY(ingest_.lock_chain(record.chain));
-    const std::vector<ImageLayer> layers = layers_of(chosen.manifest, config);
-    record.size_bytes = BH_TRY(fetch_layers(ingest_, source_, progress_, layers, record.chain));
-    std::vector<store::RootLayer> root_layers;
-    for (const ImageLayer& layer : layers) {
-      edges_.push_back({chosen.digest, layer.blob.digest});
-      root_layers.push_back({.blob = layer.blob.digest, .diff_id = layer.diff_id});
-    }
-    BH_TRY(keep_companions(chosen.digest));
-    BH_TRY(ingest_.publish(record, edges_, root_layers));
-    return record;
+    return oci::is_artifact(chosen.manifest) ? bring_artifact(std::move(target), chosen)
+                                             : bring_image(std::move(target), chosen);
   }
 
  private:
@@ -95,6 +76,53 @@ class Fetcher {
     oci::Index index;
   };
 
+  Result<store::ImageRecord> bring_image(oci::Descriptor target, const Chosen& chosen) {
+    const oci::ImageConfig config = BH_TRY(fetch_config(chosen.manifest.config));
+    BH_TRY(check_layers(chosen.manifest, config));
+    const Digest chain = BH_TRY(chain_id(config.diff_ids));
+    store::ImageRecord record{.reference = reference_.text(),
+                              .target = std::move(target),
+                              .manifest = chosen.digest,
+                              .config = chosen.manifest.config.digest,
+                              .chain = chain,
+                              .platform = config.platform,
+                              .created = config.created};
+    edges_.push_back({chosen.digest, record.config});
+    BH_TRY(ingest_.lock_chain(chain));
+    const std::vector<ImageLayer> layers = layers_of(chosen.manifest, config);
+    record.size_bytes = BH_TRY(fetch_layers(
+        ingest_, source_, {.layers_at_once = options_.layers_at_once, .progress = progress_},
+        layers, chain));
+    std::vector<store::RootLayer> root_layers;
+    for (const ImageLayer& layer : layers) {
+      edges_.push_back({chosen.digest, layer.blob.digest});
+      root_layers.push_back({.blob = layer.blob.digest, .diff_id = layer.diff_id});
+    }
+    BH_TRY(keep_companions(chosen.digest));
+    BH_TRY(ingest_.publish(record, edges_, root_layers));
+    return record;
+  }
+
+  /// Its id is that of its manifest: many artifacts share one empty config.
+  Result<store::ImageRecord> bring_artifact(oci::Descriptor target, const Chosen& chosen) {
+    store::ImageRecord record{.reference = reference_.text(),
+                              .target = std::move(target),
+                              .manifest = chosen.digest,
+                              .config = chosen.digest,
+                              .artifact_type = oci::artifact_type_of(chosen.manifest)};
+    const auto created = chosen.manifest.annotations.find("org.opencontainers.image.created");
+    if (created != chosen.manifest.annotations.end() && parse_rfc3339(created->second)) {
+      record.created = created->second;
+    }
+    for (const oci::Descriptor& layer : chosen.manifest.layers) {
+      record.size_bytes += layer.size;
+    }
+    BH_TRY(keep_manifest(chosen.digest, chosen.manifest));
+    BH_TRY(keep_companions(chosen.digest));
+    BH_TRY(ingest_.publish(record, edges_, {}));
+    return record;
+  }
+
   /// Walks from a document to the manifest for the platform. The indexes on the way are noted.
   Result<Chosen> choose(Parsed parsed, const oci::Platform& platform, int depth) {
     if (auto* manifest = std::get_if<oci::Manifest>(&parsed.document)) {
@@ -105,7 +133,10 @@ class Fetcher {
                   kDeepestIndex, kMostIndexes);
     }
     auto& index = std::get<oci::Index>(parsed.document);
-    const std::vector<oci::Descriptor> candidates = BH_TRY(oci::select_candidates(index, platform));
+    std::vector<oci::Descriptor> candidates = BH_TRY(oci::select_candidates(index, platform));
+    // What says that it is an artifact is taken when there is no image.
+    std::ranges::stable_partition(
+        candidates, [](const oci::Descriptor& one) { return one.artifact_type.empty(); });
     if (std::ranges::find(indexes_, parsed.digest, &KnownIndex::digest) == indexes_.end()) {
       indexes_.push_back({parsed.digest, std::move(index)});
     }
@@ -199,20 +230,19 @@ class Fetcher {
     BH_TRY(source_.blob(manifest.config));
     edges_.push_back({digest, manifest.config.digest});
     for (const oci::Descriptor& layer : manifest.layers) {
-      if (oci::is_foreign_layer(layer.media_type)) {
+      auto kept = source_.blob(layer, &progress_);
+      if (!kept && oci::is_foreign_layer(layer.media_type) &&
+          kept.error().code() == ErrorCode::NotFound) {
+        log::warning("layer {}: {}", layer.digest.text(), kept.error().message());
         continue;
       }
-      BH_TRY(source_.blob(layer));
+      BH_TRY(std::move(kept));
       edges_.push_back({digest, layer.digest});
     }
     return {};
   }
 
   Result<oci::ImageConfig> fetch_config(const oci::Descriptor& descriptor) {
-    if (!oci::is_image_config(descriptor.media_type)) {
-      return fail(ErrorCode::Unsupported, "it is no container image but an artifact of type {}",
-                  quote(descriptor.media_type));
-    }
     const std::string content = BH_TRY(source_.document(descriptor).context("image config"));
     oci::ImageConfig config = BH_TRY(oci::ImageConfig::parse(content));
     const std::vector<oci::Platform> acceptable = oci::acceptable_platforms(options_.platform);
@@ -229,12 +259,6 @@ class Fetcher {
                   manifest.layers.size(), config.diff_ids.size());
     }
     for (const oci::Descriptor& layer : manifest.layers) {
-      if (oci::is_foreign_layer(layer.media_type)) {
-        return fail(ErrorCode::Unsupported,
-                    "layer {}: it is not distributable: its bytes are elsewhere, and are not "
-                    "fetched from there",
-                    layer.digest.text());
-      }
       if (!oci::is_layer(layer.media_type)) {
         return fail(ErrorCode::Unsupported, "layer {}: media type {} is no root file system layer",
                     layer.digest.text(), quote(layer.media_type));

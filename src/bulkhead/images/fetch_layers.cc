@@ -26,9 +26,6 @@
 namespace bulkhead::images {
 namespace {
 
-/// Fetched at the same time. Each takes a connection, three threads, some 400 KiB, and what it has
-/// inflated ahead.
-constexpr std::size_t kLayersAtOnce = 3;
 constexpr std::size_t kInflateAheadBytes = std::size_t{8} << 20U;
 
 /// A decoder for zstd may take 128 MiB: beside one nothing else is to lie in memory.
@@ -39,11 +36,12 @@ bool has_small_decoders(const std::vector<ImageLayer>& layers) {
 
 class LayerFetcher {
  public:
-  LayerFetcher(store::Ingest& ingest, CheckedSource& source, Progress& progress,
+  LayerFetcher(store::Ingest& ingest, CheckedSource& source, const LayerOptions& options,
                const std::vector<ImageLayer>& layers)
       : ingest_(ingest),
         source_(source),
-        progress_(progress),
+        progress_(options.progress),
+        layers_at_once_(std::max<std::size_t>(options.layers_at_once, 1)),
         layers_(layers),
         inflate_ahead_bytes_(has_small_decoders(layers) ? kInflateAheadBytes : 0) {}
 
@@ -98,7 +96,7 @@ class LayerFetcher {
 
   /// Some layers are fetched ahead; but one that is there twice is fetched once.
   [[nodiscard]] bool may_start(std::size_t index, std::size_t next) const {
-    if (next >= index + kLayersAtOnce) {
+    if (next >= index + layers_at_once_) {
       return false;
     }
     for (std::size_t other = index; other < next; ++other) {
@@ -190,6 +188,7 @@ class LayerFetcher {
   store::Ingest& ingest_;
   CheckedSource& source_;
   Progress& progress_;
+  std::size_t layers_at_once_;
   const std::vector<ImageLayer>& layers_;
   std::size_t inflate_ahead_bytes_;
   bool is_sharing_ = true;
@@ -202,9 +201,10 @@ class LayerFetcher {
 
 }  // namespace
 
-Result<std::uint64_t> fetch_layers(store::Ingest& ingest, CheckedSource& source, Progress& progress,
+Result<std::uint64_t> fetch_layers(store::Ingest& ingest, CheckedSource& source,
+                                   const LayerOptions& options,
                                    const std::vector<ImageLayer>& layers, const Digest& chain) {
-  return LayerFetcher(ingest, source, progress, layers).run(chain);
+  return LayerFetcher(ingest, source, options, layers).run(chain);
 }
 
 }  // namespace bulkhead::images

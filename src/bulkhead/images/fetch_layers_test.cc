@@ -105,7 +105,7 @@ class SharedLayersTest : public ImagesTest {
     auto store = store::Store::open(paths);
     ASSERT_THAT(store, IsOk());
     ASSERT_THAT(fetch(*store, source_, oci::Reference::parse("test/x").value()), IsOk());
-    EXPECT_TRUE(files(paths_, record->chain) == files(paths, record->chain));
+    EXPECT_TRUE(files(paths_, *record->chain) == files(paths, *record->chain));
     ASSERT_THAT(os::remove_tree(directory_ + "/other"), IsOk());
   }
 

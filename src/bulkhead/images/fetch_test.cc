@@ -287,20 +287,109 @@ TEST_F(FetchTest, RefusesLayersAndConfigsThatDisagree) {
   EXPECT_EQ(failure(source).code(), ErrorCode::Invalid);
 }
 
-TEST_F(FetchTest, RefusesWhatIsNoContainerImage) {
-  MemorySource source;
-  TestImage chart;
-  chart.manifest.config.media_type = "application/vnd.cncf.helm.config.v1+json";
-  chart.finish(source);
-  EXPECT_EQ(failure(source).code(), ErrorCode::Unsupported);
+constexpr std::string_view kForeignLayer =
+    "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
 
+TEST_F(FetchTest, TakesALayerThatIsNotDistributableFromTheSourceOnly) {
+  MemorySource source;
   TestImage foreign;
-  foreign.layer(source, tar_with("a", "1"), "",
-                "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip");
+  foreign.layer(source, tar_with("a", "1"), "", kForeignLayer);
   foreign.manifest.layers[0].urls = {"file:///etc/passwd", "http://169.254.169.254/"};
   foreign.finish(source);
-  EXPECT_EQ(failure(source).code(), ErrorCode::Unsupported);
+  const Digest layer = foreign.manifest.layers[0].digest;
+  {
+    store::Store store = open();
+    ASSERT_THAT(fetch(store, source, reference()), IsOk());
+    EXPECT_TRUE(store.has_blob(layer));
+    ASSERT_THAT(store.remove("test/image:1", store::RemoveMode::Careful), IsOk());
+  }
+  source.remove(layer);
+  const Error error = failure(source);
+  EXPECT_EQ(error.code(), ErrorCode::NotFound);
+  EXPECT_THAT(error.message(),
+              testing::AllOf(HasSubstr("layer " + layer.text()), HasSubstr("not distributable")));
+}
 
+TEST_F(FetchTest, KeepsArtifactsWithoutARoot) {
+  MemorySource source;
+  const std::string type = "application/vnd.cncf.helm.config.v1+json";
+  oci::Manifest chart{
+      .media_type = std::string(oci::kOciManifest),
+      .config = source.add(type, R"({"name":"chart"})"),
+      .layers = {source.add("application/vnd.cncf.helm.chart.content.v1.tar+gzip",
+                            "no tar at all")},
+      .annotations = {{"org.opencontainers.image.created", "2026-01-01T00:00:00Z"}}};
+  const oci::Descriptor top = source.add(oci::kOciManifest, chart.serialise());
+  source.set_top(top);
+  store::Store store = open();
+  const auto record = fetch(store, source, reference());
+  ASSERT_THAT(record, IsOk());
+  EXPECT_FALSE(record->chain.has_value());
+  EXPECT_EQ(record->config, top.digest);
+  EXPECT_EQ(record->artifact_type, type);
+  EXPECT_EQ(record->created, "2026-01-01T00:00:00Z");
+  EXPECT_EQ(record->size_bytes, chart.layers[0].size);
+  EXPECT_THAT(names("content/blobs/sha256"), SizeIs(3));
+  EXPECT_THAT(roots(), IsEmpty());
+  EXPECT_THAT(store.check_catalog(), IsOkAnd(IsEmpty()));
+  const auto listed = store.list();
+  ASSERT_THAT(listed, IsOkAnd(SizeIs(1)));
+  EXPECT_EQ(listed->front().artifact_type, type);
+  EXPECT_FALSE(listed->front().chain.has_value());
+  // It cannot be run, and the error says why.
+  const auto found = store.find("test/image:1");
+  ASSERT_THAT(found, IsError(ErrorCode::Unsupported));
+  EXPECT_THAT(found.error().message(), HasSubstr(type));
+  // By the id that is shown it is found and removed, with all its content.
+  ASSERT_THAT(store.remove(top.digest.short_text(), store::RemoveMode::Careful), IsOk());
+  expect_empty(store);
+}
+
+TEST_F(FetchTest, ArtifactsThatShareAnEmptyConfigAreDifferent) {
+  MemorySource source;
+  oci::Manifest artifact{.media_type = std::string(oci::kOciManifest),
+                         .config = source.add("application/vnd.oci.empty.v1+json", "{}"),
+                         .artifact_type = "application/x.test"};
+  store::Store store = open();
+  for (const char* name : {"test/a:1", "test/b:1"}) {
+    artifact.annotations["name"] = name;
+    source.set_top(source.add(oci::kOciManifest, artifact.serialise()));
+    ASSERT_THAT(fetch(store, source, reference(name)), IsOk());
+  }
+  const auto records = store.list();
+  ASSERT_THAT(records, IsOkAnd(SizeIs(2)));
+  EXPECT_NE(records->at(0).config, records->at(1).config);
+  ASSERT_THAT(store.remove("test/a:1", store::RemoveMode::Careful), IsOk());
+  EXPECT_THAT(store.check_catalog(), IsOkAnd(IsEmpty()));
+}
+
+TEST_F(FetchTest, RefusesArtifactsWhoseBlobsDoNotMatch) {
+  MemorySource source;
+  oci::Manifest artifact{.media_type = std::string(oci::kOciManifest),
+                         .config = source.add("application/vnd.oci.empty.v1+json", "{}"),
+                         .layers = {source.add("text/plain", "the content")},
+                         .artifact_type = "application/x.test"};
+  source.set_top(source.add(oci::kOciManifest, artifact.serialise()));
+  source.replace(artifact.layers[0].digest, "thf content");
+  EXPECT_EQ(failure(source).code(), ErrorCode::Corrupt);
+  source.remove(artifact.layers[0].digest);
+  EXPECT_EQ(failure(source).code(), ErrorCode::NotFound);
+}
+
+TEST_F(FetchTest, AnImageThatNamesAnArtifactTypeRuns) {
+  MemorySource source;
+  TestImage image;
+  image.layer(source, tar_with("a", "1"));
+  image.manifest.artifact_type = "application/x.test";
+  image.finish(source);
+  store::Store store = open();
+  const auto record = fetch(store, source, reference());
+  ASSERT_THAT(record, IsOk());
+  EXPECT_TRUE(record->chain.has_value());
+}
+
+TEST_F(FetchTest, RefusesLayersOfUnknownKinds) {
+  MemorySource source;
   TestImage encrypted;
   encrypted.layer(source, tar_with("a", "1"), "",
                   "application/vnd.oci.image.layer.v1.tar+gzip+encrypted");

@@ -135,8 +135,8 @@ Result<store::ImageRecord> import_into(store::Ingest& ingest, archive::Interrupt
                             .platform = config.platform,
                             .size_bytes = layer.tar_bytes,
                             .created = created};
-  BH_TRY(ingest.lock_chain(record.chain));
-  if (BH_TRY(ingest.root(record.chain))) {
+  BH_TRY(ingest.lock_chain(chain));
+  if (BH_TRY(ingest.root(chain))) {
     BH_TRY(ingest.drop_root());
   }
   BH_TRY(ingest.publish(record,

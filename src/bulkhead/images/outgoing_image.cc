@@ -13,6 +13,7 @@
 #include "bulkhead/base/digest.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
+#include "bulkhead/base/text.h"
 #include "bulkhead/hash/hasher.h"
 #include "bulkhead/oci/manifest.h"
 #include "bulkhead/oci/media_type.h"
@@ -59,6 +60,11 @@ class Selector {
     if (selection_.platforms.size() > 1 || selection_.all) {
       return fail(ErrorCode::Invalid, "a docker-archive holds one platform of an image");
     }
+    if (!record_.chain) {
+      return fail(ErrorCode::Unsupported,
+                  "it is an artifact of type {}, and a docker-archive holds images",
+                  quote(record_.artifact_type));
+    }
     const oci::Document document = BH_TRY(read(record_.target));
     const auto* index = std::get_if<oci::Index>(&document);
     if (index == nullptr) {
@@ -78,6 +84,10 @@ class Selector {
   }
 
   Result<> check_platform_of_single() const {
+    if (!record_.chain && !selection_.platforms.empty()) {
+      return fail(ErrorCode::Invalid, "it is an artifact of type {}, which is for no platform",
+                  quote(record_.artifact_type));
+    }
     for (const oci::Platform& platform : selection_.platforms) {
       const auto acceptable = oci::acceptable_platforms(platform);
       if (std::ranges::find(acceptable, record_.platform) == acceptable.end()) {
@@ -121,8 +131,11 @@ class Selector {
     if (oci::document_kind(descriptor.media_type)) {
       const oci::Document document = BH_TRY(read(descriptor));
       for (const oci::Descriptor& child : children_of(document)) {
-        // A foreign layer is where its URLs say.
-        if (!oci::is_foreign_layer(child.media_type) && !BH_TRY(add_below(child, depth + 1))) {
+        if (BH_TRY(add_below(child, depth + 1))) {
+          continue;
+        }
+        // A foreign layer that is not here is where its URLs say.
+        if (!oci::is_foreign_layer(child.media_type)) {
           return false;
         }
       }

@@ -32,13 +32,13 @@ struct OutgoingImage {
 
 /// Decides it. An index of which only a part goes is made anew: the manifests of that part, those
 /// of nested indexes too, and what attests them, in the index's order; unless that part is one
-/// manifest: then it is that.
+/// manifest: then it is that. A layer that is not distributable is in it as far as it is here.
 /// Errors: NotFound when a platform is not here; Corrupt when the store is damaged.
 Result<OutgoingImage> select_outgoing(const store::Store& store, const store::ImageRecord& record,
                                       const PlatformSelection& selection);
 
 /// The manifest of the one platform that is asked for, or that the record runs.
-/// Errors: as above; Invalid when several are asked for.
+/// Errors: as above; Invalid when several are asked for; Unsupported for an artifact.
 Result<oci::Descriptor> select_one(const store::Store& store, const store::ImageRecord& record,
                                    const PlatformSelection& selection);
 

@@ -23,6 +23,7 @@
 #include "bulkhead/images/streams.h"
 #include "bulkhead/oci/blob_source.h"
 #include "bulkhead/oci/manifest.h"
+#include "bulkhead/oci/media_type.h"
 #include "bulkhead/oci/reference.h"
 #include "bulkhead/os/file.h"
 #include "bulkhead/os/unique_fd.h"
@@ -199,6 +200,9 @@ Result<oci::Descriptor> push(store::Store& store, const std::string& name, regis
   if (options.progress != nullptr) {
     options.progress->image(client.reference().text());
   }
+  std::erase_if(image.blobs, [](const oci::Descriptor& blob) {
+    return oci::is_foreign_layer(blob.media_type) && !blob.urls.empty();
+  });
   Pusher pusher(store, client, options);
   BH_TRY(pusher.send_blobs(image.blobs));
   BH_TRY(pusher.send_documents(image));

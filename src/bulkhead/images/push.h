@@ -23,6 +23,7 @@ struct PushOptions {
 /// Sends an image, by reference or id, to the client's repository under the client's tag or digest.
 /// What goes, select_outgoing() decides, as for save(); blobs go as they came, so digests stay.
 /// What is there already is not sent, what another repository of the registry has is mounted.
+/// Layers that are not distributable stay here, where their manifest names URLs for them.
 /// Returns what the name now stands for.
 ///
 /// Errors: NotFound, also for a platform that is not here; Corrupt when a blob of the store is

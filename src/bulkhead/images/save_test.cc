@@ -6,12 +6,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "bulkhead/archive/tar_builder.h"
+#include "bulkhead/base/digest.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/result.h"
 #include "bulkhead/base/testing.h"
 #include "bulkhead/config/paths.h"
 #include "bulkhead/images/fetch.h"
 #include "bulkhead/images/load.h"
+#include "bulkhead/images/test_image.h"
 #include "bulkhead/images/two_platforms_test_fixture.h"
 #include "bulkhead/oci/manifest.h"
 #include "bulkhead/oci/media_type.h"
@@ -151,6 +154,55 @@ TEST_F(SaveTest, RefusesADamagedBlobAndLeavesNothing) {
                 IsError(ErrorCode::Corrupt));
     EXPECT_FALSE(os::path_exists(path("out")));
   }
+}
+
+TEST_F(SaveTest, ArtifactsGoOutAsTheyCame) {
+  const oci::Manifest artifact{.media_type = std::string(oci::kOciManifest),
+                               .config = source_.add("application/vnd.oci.empty.v1+json", "{}"),
+                               .layers = {source_.add("text/plain", "the content")},
+                               .artifact_type = "application/x.test"};
+  source_.set_top(source_.add(oci::kOciManifest, artifact.serialise()));
+  store::Store store = open();
+  const store::ImageRecord record = fetched(store, "test/artifact:1");
+  for (const SaveFormat format : {SaveFormat::OciArchive, SaveFormat::OciDirectory}) {
+    const std::string file = path("saved-" + std::to_string(static_cast<int>(format)));
+    ASSERT_THAT(save(store, {"test/artifact:1"}, file, {.format = format}), IsOk());
+    const auto records = loaded(file);
+    ASSERT_THAT(records, IsOk());
+    ASSERT_EQ(records->size(), 1U);
+    EXPECT_EQ(records->front().target.digest, record.target.digest);
+    EXPECT_EQ(records->front().artifact_type, "application/x.test");
+  }
+  EXPECT_THAT(
+      save(store, {"test/artifact:1"}, path("docker"), {.format = SaveFormat::DockerArchive}),
+      IsError(ErrorCode::Unsupported));
+  EXPECT_THAT(save(store, {"test/artifact:1"}, path("arm"), {.which = {.platforms = {kArm}}}),
+              IsError(ErrorCode::Invalid));
+}
+
+TEST_F(SaveTest, CarriesLayersThatAreNotDistributableAsFarAsTheyAreHere) {
+  TestImage foreign;
+  foreign.config.platform = kArm;
+  foreign.layer(source_, archive::TarBuilder().file("a", "1").finished(), "",
+                "application/vnd.oci.image.layer.nondistributable.v1.tar");
+  foreign.manifest.layers[0].urls = {"http://192.0.2.1/layer"};
+  oci::Descriptor for_arm = foreign.finish(source_);
+  for_arm.platform = kArm;
+  index_of({amd(), for_arm});
+  const Digest layer = foreign.manifest.layers[0].digest;
+  store::Store store = open();
+  fetched(store, "test/image:1", {.platform = kAmd, .all_platforms = true});
+  EXPECT_TRUE(store.has_blob(layer));
+  ASSERT_THAT(save(store, {"test/image:1"}, path("saved")), IsOk());
+  EXPECT_THAT(loaded(path("saved"), {.platform = kArm}), IsOk());
+  ASSERT_THAT(store.remove("test/image:1", store::RemoveMode::Careful), IsOk());
+  // Beside the platform that runs, an absent one is done without.
+  source_.remove(layer);
+  fetched(store, "test/image:1", {.platform = kAmd, .all_platforms = true});
+  EXPECT_FALSE(store.has_blob(layer));
+  ASSERT_THAT(save(store, {"test/image:1"}, path("without")), IsOk());
+  EXPECT_THAT(loaded(path("without"), {.platform = kAmd}), IsOk());
+  EXPECT_THAT(loaded(path("without"), {.platform = kArm}), IsError(ErrorCode::Corrupt));
 }
 
 }  // namespace

@@ -79,8 +79,8 @@ class Verifier {
     std::ranges::move(missing, std::back_inserter(report_.damage));
     std::set<std::string> chains;
     for (const store::ImageRecord& record : BH_TRY(store_.list())) {
-      if (chains.insert(record.chain.text()).second) {
-        BH_TRY(check_root(ingest, record));
+      if (record.chain && chains.insert(record.chain->text()).second) {
+        BH_TRY(check_root(ingest, record, *record.chain));
       }
     }
     return std::move(report_);
@@ -104,11 +104,12 @@ class Verifier {
     return mode_ == VerifyMode::Repair ? os::remove_file(store_.layout().blob(digest)) : Result<>();
   }
 
-  Result<> check_root(store::Ingest& ingest, const store::ImageRecord& record) {
-    BH_TRY(ingest.lock_chain(record.chain));
-    const std::string path = store_.layout().root(record.chain);
+  Result<> check_root(store::Ingest& ingest, const store::ImageRecord& record,
+                      const Digest& chain) {
+    BH_TRY(ingest.lock_chain(chain));
+    const std::string path = store_.layout().root(chain);
     const auto present = os::open_file(path, O_RDONLY);
-    const auto layers = os::open_file(store_.layout().root_record(record.chain), O_RDONLY);
+    const auto layers = os::open_file(store_.layout().root_record(chain), O_RDONLY);
     ++report_.roots;
     RootMaker root = BH_TRY(RootMaker::create(BH_TRY(ingest.create_root())));
     const auto made = make_root(ingest, record, root);
@@ -133,11 +134,11 @@ class Verifier {
     if (!has_good_record) {
       damaged(record, "the record of its layers is not what they give");
     }
-    return mode_ == VerifyMode::Repair ? ingest.replace_root(record.chain) : ingest.drop_root();
+    return mode_ == VerifyMode::Repair ? ingest.replace_root(chain) : ingest.drop_root();
   }
 
   void damaged(const store::ImageRecord& record, const std::string& what) {
-    report_.damage.push_back("root " + record.chain.text() + " of " + record.reference + ": " +
+    report_.damage.push_back("root " + record.chain->text() + " of " + record.reference + ": " +
                              what);
   }
 

@@ -21,7 +21,7 @@
 namespace bulkhead::store {
 namespace {
 
-constexpr std::array<std::string_view, 2> kMigrations = {R"sql(
+constexpr std::array<std::string_view, 3> kMigrations = {R"sql(
   CREATE TABLE image(
     reference TEXT PRIMARY KEY,
     target_digest TEXT NOT NULL, target_media_type TEXT NOT NULL, target_size INTEGER NOT NULL,
@@ -38,19 +38,25 @@ constexpr std::array<std::string_view, 2> kMigrations = {R"sql(
   CREATE TABLE layer(
     diff_id TEXT NOT NULL, blob TEXT NOT NULL, chain TEXT NOT NULL,
     PRIMARY KEY(diff_id, blob, chain)) WITHOUT ROWID;
+)sql",
+                                                         R"sql(
+  ALTER TABLE image ADD COLUMN artifact_type TEXT NOT NULL DEFAULT '';
 )sql"};
 
 constexpr std::string_view kColumns =
     "SELECT reference, target_digest, target_media_type, target_size, manifest, config, chain, "
-    "os, architecture, variant, size, created FROM image ";
+    "os, architecture, variant, size, created, artifact_type FROM image ";
 
 Result<ImageRecord> read_record(const db::Statement& row) {
   const auto digest = [&](int column) { return Digest::parse(row.text(column)); };
   auto target = digest(1);
   auto manifest = digest(4);
   auto config = digest(5);
-  auto chain = digest(6);
-  if (!target || !manifest || !config || !chain) {
+  std::optional<Result<Digest>> chain;
+  if (!row.text(6).empty()) {
+    chain = digest(6);
+  }
+  if (!target || !manifest || !config || (chain && !*chain)) {
     return fail(ErrorCode::Corrupt, "image store: the record of {} holds a malformed digest",
                 row.text(0));
   }
@@ -61,10 +67,11 @@ Result<ImageRecord> read_record(const db::Statement& row) {
                  .size = static_cast<std::uint64_t>(row.integer(3))},
       .manifest = *std::move(manifest),
       .config = *std::move(config),
-      .chain = *std::move(chain),
+      .chain = chain ? std::optional(**std::move(chain)) : std::nullopt,
       .platform = {.os = row.text(7), .architecture = row.text(8), .variant = row.text(9)},
       .size_bytes = static_cast<std::uint64_t>(row.integer(10)),
-      .created = row.text(11)};
+      .created = row.text(11),
+      .artifact_type = row.text(12)};
 }
 
 Result<std::vector<ImageRecord>> read_records(db::Statement& statement) {
@@ -162,15 +169,18 @@ Result<> Catalog::put(const ImageRecord& record, const std::vector<Edge>& edges,
     edge.bind(2, one.child.text());
     BH_TRY(edge.run());
   }
-  db::Statement root =
-      BH_TRY(database_.prepare("INSERT OR REPLACE INTO root(chain, size) VALUES(?1, ?2)"));
-  root.bind(1, record.chain.text());
-  root.bind(2, static_cast<std::int64_t>(record.size_bytes));
-  BH_TRY(root.run());
+  const std::string chain = record.chain ? record.chain->text() : "";
+  if (record.chain) {
+    db::Statement root =
+        BH_TRY(database_.prepare("INSERT OR REPLACE INTO root(chain, size) VALUES(?1, ?2)"));
+    root.bind(1, chain);
+    root.bind(2, static_cast<std::int64_t>(record.size_bytes));
+    BH_TRY(root.run());
+  }
   db::Statement layer = BH_TRY(
       database_.prepare("INSERT OR IGNORE INTO layer(diff_id, blob, chain) VALUES(?1, ?2, ?3)"));
   for (const RootLayer& one : layers) {
-    layer.bind(1, one.diff_id.text()).bind(2, one.blob.text()).bind(3, record.chain.text());
+    layer.bind(1, one.diff_id.text()).bind(2, one.blob.text()).bind(3, chain);
     BH_TRY(layer.run());
   }
   const std::optional<ImageRecord> before = BH_TRY(by_reference(record.reference));
@@ -179,21 +189,22 @@ Result<> Catalog::put(const ImageRecord& record, const std::vector<Edge>& edges,
   }
   db::Statement image = BH_TRY(database_.prepare(
       "INSERT OR REPLACE INTO image(reference, target_digest, target_media_type, target_size, "
-      "manifest, config, chain, os, architecture, variant, size, created, updated) "
-      "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"));
+      "manifest, config, chain, os, architecture, variant, size, created, updated, artifact_type) "
+      "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"));
   image.bind(1, record.reference)
       .bind(2, record.target.digest.text())
       .bind(3, record.target.media_type)
       .bind(4, static_cast<std::int64_t>(record.target.size))
       .bind(5, record.manifest.text())
       .bind(6, record.config.text())
-      .bind(7, record.chain.text())
+      .bind(7, chain)
       .bind(8, record.platform.os)
       .bind(9, record.platform.architecture)
       .bind(10, record.platform.variant)
       .bind(11, static_cast<std::int64_t>(record.size_bytes))
       .bind(12, record.created)
-      .bind(13, format_rfc3339(wall_now()));
+      .bind(13, format_rfc3339(wall_now()))
+      .bind(14, record.artifact_type);
   BH_TRY(image.run());
   return std::move(transaction).commit();
 }
@@ -242,8 +253,8 @@ Result<Catalog::Reachable> Catalog::reachable() {
                         "SELECT manifest FROM image UNION SELECT config FROM image UNION "
                         "SELECT edge.child FROM edge JOIN reached ON edge.parent = reached.digest) "
                         "SELECT digest FROM reached"))));
-  reachable.chains =
-      BH_TRY(read_texts(BH_TRY(database_.prepare("SELECT DISTINCT chain FROM image"))));
+  reachable.chains = BH_TRY(
+      read_texts(BH_TRY(database_.prepare("SELECT DISTINCT chain FROM image WHERE chain <> ''"))));
   return reachable;
 }
 
@@ -257,7 +268,9 @@ Result<Catalog::Reachable> Catalog::reachable(const ImageRecord& record) {
       .bind(3, record.config.text());
   Reachable reachable;
   reachable.blobs = BH_TRY(read_texts(std::move(statement)));
-  reachable.chains.insert(record.chain.text());
+  if (record.chain) {
+    reachable.chains.insert(record.chain->text());
+  }
   return reachable;
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bulkhead/base/bytes.h"
+#include "bulkhead/base/check.h"
 #include "bulkhead/base/digest.h"
 #include "bulkhead/base/error.h"
 #include "bulkhead/base/log.h"
@@ -211,7 +212,8 @@ Result<> Ingest::publish(const ImageRecord& record, const std::vector<Edge>& edg
     BH_TRY(os::sync_directory(layout_.blob_directory(algorithm)));
   }
   if (has_root_) {
-    BH_TRY(replace_root(record.chain));
+    BH_CHECK(record.chain.has_value());
+    BH_TRY(replace_root(*record.chain));
   }
   BH_TRY(catalog_->put(record, edges, layers));
   release_chain();

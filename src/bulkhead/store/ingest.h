@@ -62,8 +62,8 @@ class Ingest {
   /// What an unpacked chain measures; nothing when it is not there.
   Result<std::optional<std::uint64_t>> root(const Digest& chain);
 
-  /// Empty files for a root, which become `record.chain`'s with publish(). Earlier ones of this
-  /// session that were not published are dropped.
+  /// Empty files for a root, which become `record.chain`'s with publish(); there must be one then.
+  /// Earlier ones of this session that were not published are dropped.
   Result<RootFiles> create_root();
   Result<> drop_root();
 

@@ -116,6 +116,12 @@ Result<std::optional<Image>> Store::find(std::string_view text) {
   if (!record) {
     return std::nullopt;
   }
+  if (!record->chain) {
+    return fail(ErrorCode::Unsupported,
+                "image {} is no container image but an artifact of type {}: it can be saved and "
+                "pushed, but not run",
+                oci::familiar(record->reference), quote(record->artifact_type));
+  }
   const auto damaged = [&](const Error& error) {
     return fail(ErrorCode::Corrupt, "image {} is damaged: {}: pull or load it again",
                 oci::familiar(record->reference), error.message());
@@ -128,7 +134,7 @@ Result<std::optional<Image>> Store::find(std::string_view text) {
   if (!config) {
     return damaged(config.error());
   }
-  std::string root = layout_.root(record->chain);
+  std::string root = layout_.root(*record->chain);
   if (const auto info = os::file_info(root); !info) {
     return damaged(info.error());
   }
@@ -145,7 +151,10 @@ Result<std::vector<ContainerUse>> Store::uses(const ImageRecord& record) {
 }
 
 bool Store::stands_on(const ContainerUse& use, const ImageRecord& record) const {
-  return use.image_id.empty() ? use.root == layout_.root(record.chain)
+  if (!record.chain) {
+    return false;
+  }
+  return use.image_id.empty() ? use.root == layout_.root(*record.chain)
                               : use.image_id == record.config.text();
 }
 

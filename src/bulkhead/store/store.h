@@ -64,8 +64,8 @@ class Store {
   /// Errors: Invalid for what could not be either and for an ambiguous id.
   Result<std::optional<ImageRecord>> find_record(std::string_view text);
 
-  /// The same, ready to run. Errors: Corrupt too when a file of it is missing: pull or load it
-  /// again.
+  /// The same, ready to run. Errors: Unsupported for an artifact; Corrupt too when a file of it is
+  /// missing: pull or load it again.
   Result<std::optional<Image>> find(std::string_view text);
 
   Result<std::vector<ImageRecord>> list() { return catalog_->list(); }

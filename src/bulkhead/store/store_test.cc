@@ -94,7 +94,7 @@ class StoreTest : public testing::Test {
   static Result<> add(Store& store, const std::string& reference, const std::string& letter) {
     Ingest ingest = BH_TRY(store.begin_ingest());
     const ImageRecord image = record(reference, letter);
-    BH_TRY(ingest.lock_chain(image.chain));
+    BH_TRY(ingest.lock_chain(*image.chain));
     BH_TRY(stage(ingest, image));
     return ingest.publish(image, edges(image), layers(image));
   }
