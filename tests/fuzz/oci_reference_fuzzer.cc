@@ -6,6 +6,7 @@
 
 #include "bulkhead/base/bytes.h"
 #include "bulkhead/base/check.h"
+#include "bulkhead/base/digest.h"
 #include "bulkhead/oci/image_config.h"
 #include "bulkhead/oci/platform.h"
 #include "bulkhead/oci/reference.h"
@@ -29,6 +30,16 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (const auto platform = oci::Platform::parse(text)) {
     const auto again = oci::Platform::parse(platform->text());
     BH_CHECK(again.has_value() && *again == *platform);
+  }
+  if (const auto digest = Digest::parse(text)) {
+    BH_CHECK(digest->text() == text &&
+             text == std::string(digest->algorithm_name()) + ":" + digest->hex());
+    BH_CHECK(digest->hex().size() == (digest->algorithm() == DigestAlgorithm::Sha256 ? 64U : 128U));
+    // A file name and part of a URL, as it is.
+    for (const char c : digest->hex()) {
+      BH_CHECK((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'));
+    }
+    BH_CHECK(Digest::from_hex(digest->algorithm(), digest->hex()) == *digest);
   }
   static_cast<void>(oci::check_user(text));
   static_cast<void>(oci::parse_signal(text));
