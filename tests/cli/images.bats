@@ -116,6 +116,73 @@ teardown_file() { bulkhead_teardown_file; }
   [ "$status" -eq 127 ]
 }
 
+# artifact_layout DIRECTORY: a layout with one artifact that has a blob, called localhost/artifact:1
+artifact_layout() {
+  local -A digests sizes
+  mkdir -p "$1/blobs/sha256"
+  keep() { # NAME, content on standard input
+    cat >"$1/part"
+    digests[$2]=$(sha256sum <"$1/part" | cut -d ' ' -f 1)
+    sizes[$2]=$(stat -c %s "$1/part")
+    mv "$1/part" "$1/blobs/sha256/${digests[$2]}"
+  }
+  keep "$1" config < <(printf '{}')
+  keep "$1" blob < <(printf 'some content')
+  keep "$1" manifest <<J
+{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","artifactType":"application/x.test",
+"config":{"mediaType":"application/vnd.oci.empty.v1+json","digest":"sha256:${digests[config]}","size":2},
+"layers":[{"mediaType":"text/plain","digest":"sha256:${digests[blob]}","size":${sizes[blob]}}]}
+J
+  cat >"$1/index.json" <<J
+{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json",
+"digest":"sha256:${digests[manifest]}","size":${sizes[manifest]},
+"annotations":{"org.opencontainers.image.ref.name":"localhost/artifact:1"}}]}
+J
+  printf '{"imageLayoutVersion":"1.0.0"}' >"$1/oci-layout"
+}
+
+@test "an artifact is kept, shown and handed on, but not run" {
+  artifact_layout "$WORK/artifact"
+  bulkhead image load -i "$WORK/artifact"
+  run bulkhead run --rm localhost/artifact:1 true
+  [ "$status" -eq 125 ]
+  [[ "$output" == *"no container image but an artifact of type \"application/x.test\""* ]]
+  run bulkhead create localhost/artifact:1
+  [ "$status" -eq 125 ]
+  bulkhead image tag localhost/artifact:1 localhost/artifact:2
+  run bulkhead image ls -v
+  [[ "$output" == *localhost/artifact*2*application/x.test* ]]
+  [ "$(bulkhead image inspect localhost/artifact:2 | jq -r '.[0].Blobs[0].MediaType')" = text/plain ]
+  bulkhead image save --format oci-dir -o "$WORK/handed-on" localhost/artifact:2
+  [ -z "$(diff -r "$WORK/artifact/blobs" "$WORK/handed-on/blobs")" ]
+  bulkhead image verify
+  bulkhead image rm localhost/artifact:1 localhost/artifact:2
+}
+
+@test "the root of an image makes a directory" {
+  mkdir "$WORK/imported" "$WORK/exported"
+  tar -C "$WORK/imported" -xpf "$WORK/busybox.tar"
+  bulkhead disk export "$(bulkhead image inspect "$BUSYBOX" | jq -r '.[0].Root')" / |
+    tar --xattrs --xattrs-include='*' -xp -C "$WORK/exported"
+  rmdir "$WORK/exported/lost+found" 2>/dev/null || true
+  list() { (cd "$1" && find . -mindepth 1 -printf '%p %y %m %U %G %l\n' | sort); }
+  diff <(list "$WORK/imported") <(list "$WORK/exported")
+  diff -r --no-dereference "$WORK/imported" "$WORK/exported"
+}
+
+@test "delete is rm, and --all takes what no container uses" {
+  "$BATS_TEST_DIRNAME/lib/make-image.py" whiteouts "$WORK/all.tar"
+  bulkhead image load -q -i "$WORK/all.tar"
+  bulkhead create --name user "$BUSYBOX" true
+  run bulkhead image delete --all
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"Untagged: localhost/whiteouts:latest"* ]]
+  [[ "$output" == *"used by container user"* ]]
+  run bulkhead image list -q
+  [ "${#lines[@]}" -eq 1 ]
+  bulkhead rm user
+}
+
 @test "whiteouts remove what lower layers have" {
   "$BATS_TEST_DIRNAME/lib/make-image.py" whiteouts "$WORK/whiteouts.tar"
   bulkhead image load -i "$WORK/whiteouts.tar"

@@ -218,6 +218,13 @@ check "by digest" "$image" push -q 127.0.0.1:5000/team/one:1 "127.0.0.1:5000/tea
 check "but not by another" fails_with "its digest is" "$image" push 127.0.0.1:5000/team/one:1 \
   "127.0.0.1:5000/team/three@sha256:$(printf '0%.0s' {1..64})"
 check "an absent image" fails_with "not found" "$image" push 127.0.0.1:5000/absent:1
+"$image" tag 127.0.0.1:5000/team/one:1 127.0.0.1:5000/team/all:b 127.0.0.1:5000/team/all:a
+check "all tags of a repository" "$image" push -q --all-tags --max-concurrent-uploads 1 127.0.0.1:5000/team/all 127.0.0.1:5001/every/tag
+check "are there" equal '["a","b"]' \
+  "$(skopeo list-tags --tls-verify=false docker://127.0.0.1:5001/every/tag | jq -c '.Tags | sort')"
+check "which takes no tag" fails_with "without a tag" "$image" push --all-tags 127.0.0.1:5000/team/all:a
+check "nor nothing" fails_with "no tag of" "$image" push --all-tags 127.0.0.1:5000/team/none
+forget 127.0.0.1:5000/team/all:a 127.0.0.1:5000/team/all:b
 if command -v podman >/dev/null; then
   check "podman pulls it" podman --root "$work/podman" --runroot "$work/podman-run" --storage-driver vfs \
     pull -q --tls-verify=false 127.0.0.1:5000/team/two:a
@@ -280,13 +287,31 @@ check "one platform with its attestation" goes_alike 2
 check "the same by name" goes_alike 2 --platform amd64
 check "and as all that are here" goes_alike 2 --all-platforms
 "$image" pull -q --all-platforms $attested >/dev/null
+platforms_of() { # REFERENCE: as the long list has them
+  "$image" list -v --format json | jq -r --arg reference "$1" '.[] | select(.reference == $reference) | "\(.platform) \(.unpacked)"'
+}
+check "the long list has both" equal $'linux/amd64 true\nlinux/arm64 false' "$(platforms_of $attested)"
+check "as lines" "$image" ls -v
+check "that say which runs" grep -q "^127.0.0.1:5000/team/multi *attested .* linux/arm64 .* image, not unpacked$" last
 check "all of it" goes_alike 3
 check "as it came" equal "$(remote_digest $attested)" "$(remote_digest 127.0.0.1:5001/alike:1)"
 check "a part by name" goes_alike 2 --platform amd64
 check "one without attestation is a manifest" goes_alike 0 --platform arm64
+check "by its processor" goes_alike 0 --arch arm64 --os linux
+check "as which a platform has priority" goes_alike 2 --arch arm64 --platform amd64
 check "both, whatever their order" goes_alike 3 --platform arm64,amd64
 check "are all of it, as it came" equal "$(remote_digest $attested)" "$(remote_digest 127.0.0.1:5001/alike:1)"
 check "skopeo copies all of that" skopeo copy -q --all --src-tls-verify=false docker://127.0.0.1:5001/alike:1 dir:alike
+
+platform_by() { # COMMAND…: pulls, which platform is the one to run
+  "$@" "$image" pull -q "${options[@]}" 127.0.0.1:5000/team/multi:both >/dev/null && field 127.0.0.1:5000/team/multi:both platform
+}
+options=(--arch aarch64)
+check "a pull for another processor" equal linux/arm64 "$(platform_by env)"
+options=()
+check "a pull for the platform of the environment" equal linux/arm64 "$(platform_by env CONTAINER_DEFAULT_PLATFORM=linux/arm64)"
+options=(--arch amd64)
+check "which options outdo" equal linux/amd64 "$(platform_by env CONTAINER_DEFAULT_PLATFORM=linux/arm64)"
 
 # --- progress -----------------------------------------------------------------------------------
 
@@ -341,7 +366,8 @@ done
 
 # --- no room ------------------------------------------------------------------------------------
 
-forget 127.0.0.1:5000/team/one:1
+check "all images are removed" "$image" delete --all
+check "and are" equal "" "$("$image" list -q)"
 mkdir small
 on_small_disk() { # MOUNT-OPTIONS: a pull into a store there; what it leaves is in the file left
   unshare --mount bash -euc '
@@ -441,6 +467,32 @@ check "are none" equal "[]" "$(cat last)"
 check "no referrers" registry referrers --format json 127.0.0.1:5000/team/two:a
 check "is an empty list" equal "[]" "$(cat last)"
 check "referrers of nothing" fails_with "not found" registry referrers 127.0.0.1:5000/team/one:absent
+# Artifacts are kept, and go out as they came.
+artifact=127.0.0.1:5000/team/one@sha256:$(sha256 <artifact1.json)
+check "an artifact is pulled" "$image" pull -q "$artifact"
+check "its id is that of its manifest" equal "sha256:$(sha256 <artifact1.json)" "$(cat last)"
+check "the list says what it is" equal application/x.test "$(field "$artifact" artifact_type)"
+check "the long list too" "$image" list -v
+check "in a column" grep -q " application/x.test$" last
+check "as inspect does" equal "application/x.test 1 $digest" \
+  "$("$image" inspect "$artifact" | jq -r '.[0] | "\(.ArtifactType) \(.Annotations.number) \(.Subject)"')"
+check "it is pushed" "$image" push -q "$artifact" 127.0.0.1:5001/team/one:about
+check "and is the same" equal "${artifact#*@}" "$(remote_digest 127.0.0.1:5001/team/one:about)"
+check "its subject is told of it" registry referrers --format json "127.0.0.1:5001/team/one@$digest"
+check "with its type" equal "${artifact#*@} application/x.test" "$(jq -r '.[] | "\(.digest) \(.artifactType)"' last)"
+rm -f out.oci
+check "it is saved" "$image" save -o out.oci "$artifact"
+check "as skopeo has it" equal "${artifact#*@}" "sha256:$(skopeo inspect --raw oci-archive:out.oci | sha256)"
+check "but not as docker would" fails_with "artifact" "$image" save --format docker-archive -o out.tar "$artifact"
+skopeo inspect --raw oci:layout:one | jq -c ".config.mediaType = \"application/vnd.cncf.helm.config.v1+json\" |
+  .layers[].mediaType = \"application/vnd.cncf.helm.chart.content.v1.tar+gzip\"" >chart.json
+"$tool" put-manifest 127.0.0.1:5000/team/one chart.json
+check "a chart, with blobs" "$image" pull -q --platform linux/arm64 "127.0.0.1:5000/team/one@sha256:$(sha256 <chart.json)"
+check "is what its config is" equal application/vnd.cncf.helm.config.v1+json \
+  "$(field "127.0.0.1:5000/team/one@sha256:$(sha256 <chart.json)" artifact_type)"
+check "the store is whole" "$image" verify
+forget "$artifact" "127.0.0.1:5000/team/one@sha256:$(sha256 <chart.json)"
+
 check "latest is not deleted unsaid" fails_with "which one?" registry delete 127.0.0.1:5000/many/x1
 check "a tag alone, which docker's registry cannot" fails_with "registry delete 127.0.0.1:5000/many/x1@$digest" \
   registry delete 127.0.0.1:5000/many/x1:1
@@ -489,6 +541,20 @@ check "broken downloads go on where they broke" arrives drop
 check "or from the beginning where there are no ranges" arrives no-range
 check "or where they are refused" arrives refuse-range
 check "or wrong" arrives wrong-range
+check "layers that are not distributable come from the registry" "$image" pull -q "$(bad foreign)"
+nothing_is_sent() { "$image" push -q "$(bad foreign)" "$(bad push-fine)" && ! grep "^5010 P[A-Z]* /v2/push-fine/one/blobs/.*${last_layer#*:}" requests; }
+last_layer=$(skopeo inspect --raw oci:layout:one | jq -r '.layers[-1].digest')
+check "but are not sent on" nothing_is_sent
+forget "$(bad foreign)"
+check "and from nowhere else where it has none" never foreign-absent "it is not distributable"
+check "the message says which layer" grep -q "layer sha256:[0-9a-f]*: it is not distributable" err
+nobody_was_asked() { ! grep -F /stolen/ requests; }
+check "their URLs were not asked" nobody_was_asked
+check "as many layers at once as was asked for" "$image" pull -q --max-concurrent-downloads 6 "$(bad gate)"
+forget "$(bad gate)"
+check "live lines on a terminal that becomes narrow on the way" "$project_dir/tests/system/lib/on-resized-terminal" 100 30 \
+  http://127.0.0.1:5010/release "$image" pull "$(bad paced)"
+forget "$(bad paced)"
 check "a range with other bytes" never lie-range "does not match"
 check "one byte a connection" never byte "remaining to read"
 check "a part where all was asked for" never partial "a part where all was asked for"

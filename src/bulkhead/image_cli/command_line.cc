@@ -22,6 +22,9 @@
 namespace bulkhead::image_cli {
 namespace {
 
+/// Each takes a connection.
+constexpr unsigned kMostAtOnce = 64;
+
 /// Everything that options are read into. It outlives parsing within the command.
 struct Options {
   std::string path;
@@ -33,8 +36,10 @@ struct Options {
   std::string progress = "auto";
   std::string save_format = "oci-archive";
   bool quiet = false;
+  bool verbose = false;
   bool force = false;
   bool insecure = false;
+  unsigned at_once = 3;
   std::string chunk_size;
   bool all = false;
   bool repair = false;
@@ -82,6 +87,7 @@ class CommandLine {
     add_progress(command);
     add_insecure(command);
     add_platforms(command);
+    add_at_once(command, "--max-concurrent-downloads", "layers that are fetched at the same time");
     command->footer(
         "Examples:\n"
         "  bulkhead image pull debian:12\n"
@@ -91,7 +97,8 @@ class CommandLine {
                           .platform = options.platform,
                           .verbosity = options.quiet ? Verbosity::Quiet : Verbosity::Plain,
                           .progress = progress_mode(options),
-                          .insecure = options.insecure});
+                          .insecure = options.insecure,
+                          .layers_at_once = options.at_once});
     });
   }
 
@@ -100,7 +107,10 @@ class CommandLine {
     command->add_option("IMAGE", options_->name, "name or id")->required();
     command->add_option("DESTINATION", options_->destination,
                         "quay.io/name:tag; the image's own name if not given");
+    command->add_flag("--all-tags", options_->all,
+                      "every tag that is here of a repository, which IMAGE names without a tag");
     add_selection(command);
+    add_at_once(command, "--max-concurrent-uploads", "blobs that are sent at the same time");
     command->add_option("--chunk-size", options_->chunk_size, "send blobs in pieces of this size")
         ->type_name("SIZE");
     add_progress(command);
@@ -108,12 +118,15 @@ class CommandLine {
     command->footer(
         "Examples:\n"
         "  bulkhead image push debian:12 registry.example.com:5000/debian:12\n"
-        "  bulkhead image push --platform linux/arm64 debian quay.io/me/debian:arm");
+        "  bulkhead image push --platform linux/arm64 debian quay.io/me/debian:arm\n"
+        "  bulkhead image push --all-tags quay.io/me/debian");
     set_command(command, [](store::Store& store, const Options& options) {
       return push(store, {.image = options.name,
                           .destination = options.destination,
                           .platform = options.platform,
                           .chunk_size = options.chunk_size,
+                          .tags = options.all ? PushedTags::All : PushedTags::One,
+                          .blobs_at_once = options.at_once,
                           .verbosity = options.quiet ? Verbosity::Quiet : Verbosity::Plain,
                           .progress = progress_mode(options),
                           .insecure = options.insecure});
@@ -183,28 +196,41 @@ class CommandLine {
     command->add_option("--format", options_->format, "table or json")
         ->check(CLI::IsMember({"table", "json"}));
     command->add_flag("-q,--quiet", options_->quiet, "only ids");
+    command->add_flag("-v,--verbose", options_->verbose,
+                      "a line for each platform that is kept, with its digests, and what artifacts "
+                      "are");
     command->footer(
         "Examples:\n"
         "  bulkhead image list\n"
         "  bulkhead image list --format json");
     set_command(command, [](store::Store& store, const Options& options) {
-      return list(store, options.format == "json" ? ListFormat::Json
-                         : options.quiet          ? ListFormat::Ids
-                                                  : ListFormat::Table);
+      return list(store,
+                  options.format == "json" ? ListFormat::Json
+                  : options.quiet          ? ListFormat::Ids
+                                           : ListFormat::Table,
+                  options.verbose ? ListDetail::Platforms : ListDetail::Names);
     });
   }
 
   void add_remove() {
-    CLI::App* command = app_.add_subcommand("rm", "Remove images")->alias("remove");
-    command->add_option("IMAGE", options_->images, "name or id")->required();
+    CLI::App* command =
+        app_.add_subcommand("rm", "Remove images")->alias("remove")->alias("delete");
+    command->add_option("IMAGE", options_->images, "name or id");
+    command->add_flag("-a,--all", options_->all, "all of them");
     command->add_flag("-f,--force", options_->force,
                       "also names of images that containers use; absent ones are fine");
     command->footer(
-        "Example:\n"
-        "  bulkhead image rm debian:12");
+        "Examples:\n"
+        "  bulkhead image rm debian:12\n"
+        "  bulkhead image rm --all");
     set_command(command, [](store::Store& store, const Options& options) {
-      return remove(store, options.images,
-                    options.force ? store::RemoveMode::Force : store::RemoveMode::Careful);
+      const auto mode = options.force ? store::RemoveMode::Force : store::RemoveMode::Careful;
+      return options.all ? remove_all(store, mode) : remove(store, options.images, mode);
+    });
+    command->parse_complete_callback([options = options_.get()] {
+      if (options->images.empty() == !options->all) {
+        throw CLI::RequiredError("either IMAGE or --all");
+      }
     });
   }
 
@@ -292,10 +318,27 @@ class CommandLine {
         ->allow_extra_args(false);
   }
 
+  /// The same as a platform, in words of their own.
+  void add_processor(CLI::App* command) {
+    command
+        ->add_option("--arch", options_->platform.architecture,
+                     "the platform's architecture; --platform has priority")
+        ->type_name("ARCHITECTURE");
+    command->add_option("--os", options_->platform.os, "the platform's system")->type_name("OS");
+  }
+
+  void add_at_once(CLI::App* command, const std::string& name, const std::string& description) {
+    command->add_option(name, options_->at_once, description)
+        ->type_name("N")
+        ->check(CLI::Range(1U, kMostAtOnce))
+        ->capture_default_str();
+  }
+
   /// What goes out.
   void add_selection(CLI::App* command) {
     add_platform(command, "only these of the platforms that were pulled, separated by commas");
     command->add_flag("--all-platforms", options_->platform.all, "all that were pulled");
+    add_processor(command);
   }
 
   /// What comes in.
@@ -304,6 +347,7 @@ class CommandLine {
                  "os/architecture[/variant] to run, this machine's if not given; more of them, "
                  "separated by commas, are kept beside it");
     command->add_flag("--all-platforms", options_->platform.all, "keep every platform beside it");
+    add_processor(command);
   }
 
   template <class Run>

@@ -25,10 +25,16 @@ enum class Verbosity : std::uint8_t { Plain, Quiet };
 
 enum class ListFormat : std::uint8_t { Table, Json, Ids };
 
-/// What `--platform` and `--all-platforms` say.
+/// A line for each name, or for each platform of it that is kept.
+enum class ListDetail : std::uint8_t { Names, Platforms };
+
+/// What `--platform`, `--arch`, `--os` and `--all-platforms` say.
 struct PlatformChoice {
   /// The first is the one to run; none: this machine's.
   std::vector<std::string> platforms;
+  /// Where `platforms` is empty, these are one; empty: this machine's.
+  std::string architecture;
+  std::string os;
   bool all = false;
 };
 
@@ -39,8 +45,10 @@ struct PullOptions {
   ProgressMode progress = ProgressMode::Auto;
   /// http, or https without looking at certificates, where that is all there is.
   bool insecure = false;
+  unsigned layers_at_once = 3;
 };
 
+/// Without any platform in the options, $CONTAINER_DEFAULT_PLATFORM counts.
 Result<> pull(store::Store& store, const PullOptions& options);
 
 struct LoadOptions {
@@ -69,10 +77,13 @@ struct ImportOptions {
 /// `bulkhead image import TAR NAME`
 Result<> import_image(store::Store& store, const ImportOptions& options);
 
-Result<> list(store::Store& store, ListFormat format);
+Result<> list(store::Store& store, ListFormat format, ListDetail detail = ListDetail::Names);
 
 Result<> remove(store::Store& store, const std::vector<std::string>& images,
                 store::RemoveMode mode);
+
+/// `bulkhead image rm --all`
+Result<> remove_all(store::Store& store, store::RemoveMode mode);
 
 /// `bulkhead image tag IMAGE NAME…`
 Result<> tag(store::Store& store, const std::string& image, const std::vector<std::string>& names);
@@ -87,11 +98,15 @@ Result<> verify_store(store::Store& store, images::VerifyMode mode);
 
 Result<> inspect(store::Store& store, const std::vector<std::string>& images);
 
+enum class PushedTags : std::uint8_t { One, All };
+
 struct PushOptions {
-  std::string image;        ///< reference or id
+  std::string image;        ///< reference or id; of all tags, the repository
   std::string destination;  ///< empty: where `image` says
   PlatformChoice platform;  ///< of those that were pulled
   std::string chunk_size;   ///< empty: blobs go in one piece
+  PushedTags tags = PushedTags::One;
+  unsigned blobs_at_once = 3;
   Verbosity verbosity = Verbosity::Plain;
   ProgressMode progress = ProgressMode::Auto;
   bool insecure = false;
@@ -138,6 +153,10 @@ Result<> delete_references(const std::vector<std::string>& references, bool is_i
 /// The text of `list`. `now` is for the ages of images.
 std::string format_list(const std::vector<store::ImageRecord>& images, ListFormat format,
                         WallTime now);
+
+/// The text of `list -v`: a record for each platform; one without a chain is not unpacked.
+std::string format_platforms(const std::vector<store::ImageRecord>& images, ListFormat format,
+                             WallTime now);
 
 /// What comes in. Errors: Invalid for what is no platform.
 Result<images::FetchOptions> fetch_options(const PlatformChoice& choice);

@@ -14,6 +14,7 @@
 #include "bulkhead/image_cli/registry_command_line.h"
 #include "bulkhead/json/parse.h"
 #include "bulkhead/json/value.h"
+#include "bulkhead/oci/platform.h"
 #include "bulkhead/store/image_record.h"
 #include "bulkhead/store/testing.h"
 
@@ -53,6 +54,27 @@ TEST(ImageList, IsJsonWhenAsked) {
   EXPECT_EQ(format_list({}, ListFormat::Json, kNow), "[]\n");
 }
 
+TEST(ImageList, ShowsEachPlatformWhenAsked) {
+  store::ImageRecord kept = test_image("docker.io/library/a:1", 'b');
+  kept.chain.reset();
+  kept.platform = {.os = "linux", .architecture = "arm64", .variant = ""};
+  store::ImageRecord artifact = test_image("docker.io/library/c:1", 'c');
+  artifact.chain.reset();
+  artifact.platform = {};
+  artifact.artifact_type = "x/\x1b[31m";
+  const std::string text = format_platforms(
+      {test_image("docker.io/library/a:1", 'a'), kept, artifact}, ListFormat::Table, kNow);
+  EXPECT_THAT(text, testing::HasSubstr("KIND\na"));
+  EXPECT_THAT(text, testing::ContainsRegex("linux/amd64 .* sha256:a{64} .* image\n"));
+  EXPECT_THAT(text, testing::ContainsRegex("linux/arm64 .* sha256:b{64} .* image, not unpacked\n"));
+  EXPECT_THAT(text, testing::HasSubstr("x/\\x1b[31m\n"));
+  const auto value = json::parse(format_platforms({kept}, ListFormat::Json, kNow), "list");
+  ASSERT_THAT(value, IsOk());
+  EXPECT_EQ(*value->as_array()->at(0).find("manifest")->as_string(),
+            "sha256:" + std::string(64, 'b'));
+  EXPECT_EQ(value->as_array()->at(0).find("unpacked")->as_bool(), false);
+}
+
 TEST(ImagePlatforms, ComeFromRepeatedAndCommaSeparatedOptions) {
   const auto options = fetch_options({.platforms = {"arm64,linux/arm/v6", "amd64"}});
   ASSERT_THAT(options, IsOk());
@@ -61,6 +83,22 @@ TEST(ImagePlatforms, ComeFromRepeatedAndCommaSeparatedOptions) {
   EXPECT_EQ(options->more_platforms[0].text(), "linux/arm/v6");
   EXPECT_EQ(options->more_platforms[1].text(), "linux/amd64");
   EXPECT_THAT(fetch_options({.platforms = {"a/b/c/d"}}), IsError(ErrorCode::Invalid));
+}
+
+TEST(ImagePlatforms, MayBeSaidByArchitectureAndSystem) {
+  const oci::Platform host = oci::Platform::host();
+  EXPECT_EQ(fetch_options({.architecture = "aarch64"})->platform.text(), "linux/arm64");
+  EXPECT_EQ(fetch_options({.architecture = "arm64", .os = "other"})->platform.text(),
+            "other/arm64");
+  EXPECT_EQ(fetch_options({.os = "linux"})->platform, host);
+  EXPECT_EQ(fetch_options({.platforms = {"linux/s390x"}, .architecture = "arm64"})->platform.text(),
+            "linux/s390x");
+  const auto selection = platform_selection({.architecture = "arm64"});
+  ASSERT_THAT(selection, IsOk());
+  ASSERT_EQ(selection->platforms.size(), 1U);
+  EXPECT_EQ(selection->platforms[0].text(), "linux/arm64");
+  EXPECT_TRUE(platform_selection({})->platforms.empty());
+  EXPECT_THAT(fetch_options({.architecture = "a/b/c"}), IsError(ErrorCode::Invalid));
 }
 
 auto parse(std::vector<const char*> words) {
@@ -88,6 +126,13 @@ TEST(ImageCommandLine, TakesCommandsAndRefusesNonsense) {
                                          {"tag", "a", "b", "c"},
                                          {"untag", "a"},
                                          {"prune", "-a"},
+                                         {"rm", "-a"},
+                                         {"delete", "--all", "-f"},
+                                         {"list", "-v"},
+                                         {"pull", "--max-concurrent-downloads", "1", "a"},
+                                         {"pull", "--arch", "arm64", "--os", "linux", "a"},
+                                         {"push", "--max-concurrent-uploads", "64", "a"},
+                                         {"push", "--all-tags", "a"},
                                          {"verify", "--repair"},
                                          {"inspect", "a"}}) {
     const auto command = parse(std::move(words));
@@ -98,6 +143,10 @@ TEST(ImageCommandLine, TakesCommandsAndRefusesNonsense) {
                                          {"nope"},
                                          {"import", "x"},
                                          {"rm"},
+                                         {"rm", "-a", "a"},
+                                         {"pull", "--max-concurrent-downloads", "0", "a"},
+                                         {"pull", "--max-concurrent-downloads", "65", "a"},
+                                         {"pull", "--max-concurrent-downloads", "-1", "a"},
                                          {"push"},
                                          {"save"},
                                          {"save", "--format", "zip", "a"},

@@ -16,6 +16,13 @@ namespace {
 
 Result<std::vector<oci::Platform>> parse_platforms(const PlatformChoice& choice) {
   std::vector<oci::Platform> platforms;
+  if (choice.platforms.empty() && !(choice.architecture.empty() && choice.os.empty())) {
+    const oci::Platform host = oci::Platform::host();
+    oci::Platform platform = BH_TRY(oci::Platform::parse(
+        (choice.os.empty() ? host.os : choice.os) + "/" +
+        (choice.architecture.empty() ? host.architecture : choice.architecture)));
+    platforms.push_back(std::move(platform));
+  }
   for (const std::string& text : choice.platforms) {
     for (const std::string_view one : split(text, ',')) {
       oci::Platform platform = BH_TRY(oci::Platform::parse(one));

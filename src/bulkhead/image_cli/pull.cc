@@ -8,6 +8,7 @@
 #include "bulkhead/images/fetch.h"
 #include "bulkhead/images/progress.h"
 #include "bulkhead/oci/reference.h"
+#include "bulkhead/os/own_process.h"
 #include "bulkhead/program/run.h"
 #include "bulkhead/registry/client.h"
 #include "bulkhead/registry/source.h"
@@ -15,6 +16,19 @@
 #include "bulkhead/store/store.h"
 
 namespace bulkhead::image_cli {
+namespace {
+
+PlatformChoice or_default(PlatformChoice choice) {
+  const auto platform = os::environment_variable("CONTAINER_DEFAULT_PLATFORM");
+  const bool is_given =
+      !choice.platforms.empty() || !choice.architecture.empty() || !choice.os.empty();
+  if (platform && !platform->empty() && !is_given) {
+    choice.platforms.push_back(*platform);
+  }
+  return choice;
+}
+
+}  // namespace
 
 Result<> pull(store::Store& store, const PullOptions& options) {
   const oci::Reference reference = BH_TRY(oci::Reference::parse(options.reference));
@@ -22,8 +36,9 @@ Result<> pull(store::Store& store, const PullOptions& options) {
   const auto source = BH_TRY(registry::Source::create(reference, transport));
   const std::unique_ptr<images::Progress> progress =
       make_progress(options.progress, LayerWork::Unpacking);
-  images::FetchOptions fetch = BH_TRY(fetch_options(options.platform));
+  images::FetchOptions fetch = BH_TRY(fetch_options(or_default(options.platform)));
   fetch.progress = progress.get();
+  fetch.layers_at_once = options.layers_at_once;
   const store::ImageRecord record =
       BH_TRY(images::fetch(store, *source, reference, fetch).context("pull"));
   if (options.verbosity == Verbosity::Quiet) {

@@ -10,6 +10,7 @@
 #include "bulkhead/image_cli/commands.h"
 #include "bulkhead/oci/reference.h"
 #include "bulkhead/program/run.h"
+#include "bulkhead/store/image_record.h"
 #include "bulkhead/store/store.h"
 
 namespace bulkhead::image_cli {
@@ -49,6 +50,14 @@ Result<> remove(store::Store& store, const std::vector<std::string>& images,
     return *std::move(failure);
   }
   return {};
+}
+
+Result<> remove_all(store::Store& store, store::RemoveMode mode) {
+  std::vector<std::string> names;
+  for (const store::ImageRecord& record : BH_TRY(store.list())) {
+    names.push_back(record.reference);
+  }
+  return remove(store, names, mode);
 }
 
 }  // namespace bulkhead::image_cli

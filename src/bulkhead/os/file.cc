@@ -84,21 +84,17 @@ Result<> remove_entry(int parent, const std::string& name, dev_t device, int dep
   if (errno != EISDIR && errno != EPERM) {
     return Error::from_errno("remove " + name);
   }
-  const auto fd = open_at(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  if (!fd) {
-    // Somebody else may be removing the same.
-    return fd.error().code() == ErrorCode::NotFound ? Result<>() : fd.error();
-  }
+  UniqueFd fd = BH_TRY(open_at(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   struct stat info{};
-  if (::fstat(fd->get(), &info) != 0) {
+  if (::fstat(fd.get(), &info) != 0) {
     return Error::from_errno("stat " + name);
   }
   if (info.st_dev != device) {
     return fail(ErrorCode::FailedPrecondition, "remove {}: a file system is mounted there", name);
   }
-  UniqueFd listing = BH_TRY(duplicate(fd->get()));
+  UniqueFd listing = BH_TRY(duplicate(fd.get()));
   for (const std::string& child : BH_TRY(entries_of(std::move(listing)))) {
-    BH_TRY(remove_entry(fd->get(), child, device, depth + 1));
+    BH_TRY(remove_entry(fd.get(), child, device, depth + 1));
   }
   if (::unlinkat(parent, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) {
     return Error::from_errno("remove " + name);

@@ -31,8 +31,6 @@ namespace {
 
 constexpr std::uint32_t kKilledStatus = 137;
 constexpr int kNameAttempts = 20;
-/// Of a run directory on its way out.
-constexpr std::string_view kRemovedSuffix = ".removed";
 
 Result<std::string> fresh_id(const config::Paths& paths) {
   while (true) {
@@ -332,16 +330,8 @@ Result<> ContainerStore::remove_own(const std::string& id) {
   return detach_files(id, container ? container->record.name : std::string());
 }
 
-/// It goes in one step for whoever looks: one half removed has lost its lock, and would look as if
-/// its shim had ended, or be given a new lock by who looks and so never become empty.
 Result<> ContainerStore::remove_run_directory(const std::string& id) const {
-  const std::string removed = paths_.container_run(id) + std::string(kRemovedSuffix);
-  BH_TRY(os::remove_tree(removed));
-  if (const auto renamed = os::rename_path(paths_.container_run(id), removed);
-      !renamed && renamed.error().code() != ErrorCode::NotFound) {
-    return renamed;
-  }
-  return os::remove_tree(removed);
+  return os::remove_tree(paths_.container_run(id));
 }
 
 Result<> ContainerStore::remove(const std::string& id) {
@@ -441,11 +431,8 @@ Result<std::vector<std::string>> ContainerStore::reap_dead(
   std::vector<std::string> candidates = BH_TRY(ids());
   // A shim that was killed while it removed its container left no more than these.
   for (const std::string& id : BH_TRY(os::list_directory(paths_.run + "/containers"))) {
-    if (id.ends_with(kRemovedSuffix)) {
-      // Whoever removed it was killed.
-      BH_TRY(os::remove_tree(paths_.run + "/containers/" + id));
-    } else if (std::ranges::find(candidates, id) == candidates.end() && is_id_prefix(id) &&
-               id.size() == 64) {
+    if (std::ranges::find(candidates, id) == candidates.end() && is_id_prefix(id) &&
+        id.size() == 64) {
       const auto lock = try_lock(id);
       if (lock && *lock) {
         if (release) {

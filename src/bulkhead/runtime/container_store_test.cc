@@ -5,7 +5,6 @@
 #include <chrono>
 #include <optional>
 #include <string>
-#include <thread>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -19,7 +18,6 @@
 #include "bulkhead/config/paths.h"
 #include "bulkhead/oci/spec.h"
 #include "bulkhead/os/file.h"
-#include "bulkhead/os/replace_file.h"
 #include "bulkhead/runtime/container_record.h"
 
 namespace bulkhead::runtime {
@@ -262,28 +260,6 @@ TEST_F(ContainerStoreTest, TheTransientIsGoneForAllButItsShim) {
   store_.remove_rest(record.id);
   ASSERT_THAT(store_.remove_run_directory(record.id), IsOk());
   EXPECT_FALSE(store_.has_shim(record.id));
-}
-
-TEST_F(ContainerStoreTest, TheRunDirectoryGoesInOneStep) {
-  const ContainerRecord record = create("web");
-  const std::string directory = store_.paths().container_run(record.id);
-  const auto lock = *store_.try_lock(record.id);
-  for (int i = 0; i < 2000; ++i) {
-    // Their names sort after that of the lock.
-    ASSERT_THAT(os::replace_file(directory + "/rest-" + std::to_string(i), "", 0600), IsOk());
-  }
-  std::jthread shim([&] { EXPECT_THAT(store_.remove_run_directory(record.id), IsOk()); });
-  ASSERT_THAT(store_.wait_for_end(record.id, std::chrono::seconds(20)), IsOk());
-  EXPECT_FALSE(os::path_exists(directory));
-}
-
-TEST_F(ContainerStoreTest, AShimKilledWhileItRemovedItsRunDirectoryIsCleanedUpAfter) {
-  const ContainerRecord record = create("web");
-  const std::string half = store_.paths().container_run(record.id) + ".removed";
-  ASSERT_THAT(os::make_directories(half), IsOk());
-  ASSERT_THAT(os::write_file_atomically(half + "/lock", ""), IsOk());
-  EXPECT_THAT(reap(), IsEmpty());
-  EXPECT_FALSE(os::path_exists(half));
 }
 
 TEST_F(ContainerStoreTest, AShimKilledWhileItRemovedIsCleanedUpAfter) {
