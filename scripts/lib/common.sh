@@ -52,7 +52,7 @@ build_packages=(
 )
 run_packages=(busybox-static e2fsprogs iproute2 nftables qemu-system-x86)
 test_packages=(
-  bats bzip2 clang-19 clang-format-19 clang-tidy-19 containerd curl docker-registry fish iputils-ping jq
+  bats buildah bzip2 clang-19 clang-format-19 clang-tidy-19 containerd curl docker-registry fish iputils-ping jq
   iptables libarchive-tools libbenchmark-dev libclang-rt-19-dev mmdebstrap netavark aardvark-dns openssl podman procps
   python3 redis-tools runc skopeo umoci xz-utils zsh zstd
 )

@@ -10,6 +10,7 @@ setup_file() {
   umoci new --image "$WORK/debian:latest"
   mkdir "$WORK/rootfs"
   tar -C "$WORK/rootfs" --numeric-owner -xpf "$WORK/debian.tar"
+  "$BATS_TEST_DIRNAME/lib/make-oddities.py" "$WORK/rootfs/opt"
   umoci insert --image "$WORK/debian:latest" "$WORK/rootfs" /
   umoci config --image "$WORK/debian:latest" --config.cmd bash
   rm -rf "$WORK/rootfs"
@@ -81,13 +82,16 @@ teardown() { remove_all; }
   [ "$output" = "$(sha256sum <"$WORK/random")" ]
 }
 
-@test "the tree in the machine is the tree that was made" {
-  list='cd / && find . -xdev \( -path ./proc -o -path ./sys -o -path ./dev -o -path ./etc/hosts -o -path ./etc/hostname -o -path ./etc/resolv.conf \) -prune -o -printf "%p %y %m %U %G %s %l\n"'
-  bulkhead run --rm --network none "$IMAGE" bash -c "$list" | awk '$2 == "d" {$6 = ""} 1' | sort >"$WORK/inside"
+@test "the tree in the machine is the tree that was made, with all its attributes" {
+  list=$BATS_TEST_DIRNAME/lib/list-tree.py
+  bulkhead run --rm -i --network none "$IMAGE" python3 - <"$list" >"$WORK/inside"
   mkdir "$WORK/unpacked"
   umoci raw unpack --image "$WORK/debian:latest" "$WORK/unpacked/rootfs"
-  chroot "$WORK/unpacked/rootfs" bash -c "$list" | awk '$2 == "d" {$6 = ""} 1' | sort >"$WORK/outside"
+  chroot "$WORK/unpacked/rootfs" python3 - <"$list" >"$WORK/outside"
   rm -rf "$WORK/unpacked"
   [ "$(wc -l <"$WORK/inside")" -gt 3000 ]
+  grep -q "^/opt/far .* 259:1000000 " "$WORK/inside"
+  grep -q "^/opt/linked .* 3 -2145916800000000000 " "$WORK/inside"
+  grep -q "^/opt/attributes .*security.capability.*user.large" "$WORK/inside"
   diff "$WORK/inside" "$WORK/outside"
 }

@@ -226,8 +226,40 @@ check "which takes no tag" fails_with "without a tag" "$image" push --all-tags 1
 check "nor nothing" fails_with "no tag of" "$image" push --all-tags 127.0.0.1:5000/team/none
 forget 127.0.0.1:5000/team/all:a 127.0.0.1:5000/team/all:b
 if command -v podman >/dev/null; then
-  check "podman pulls it" podman --root "$work/podman" --runroot "$work/podman-run" --storage-driver vfs \
-    pull -q --tls-verify=false 127.0.0.1:5000/team/two:a
+  their_store=(--root "$work/podman" --runroot "$work/podman-run" --storage-driver vfs)
+  check "podman pulls it" podman "${their_store[@]}" pull -q --tls-verify=false 127.0.0.1:5000/team/two:a
+  for format in oci v2s2; do
+    check "podman pushes it as $format" podman "${their_store[@]}" push -q --tls-verify=false --format $format \
+      127.0.0.1:5000/team/two:a 127.0.0.1:5000/podman/$format:1
+    check "which is pulled" "$image" pull -q 127.0.0.1:5000/podman/$format:1
+    check "with podman's digest" equal "$(remote_digest 127.0.0.1:5000/podman/$format:1)" "$(field 127.0.0.1:5000/podman/$format:1 digest)"
+    check "podman saves it as an archive" podman "${their_store[@]}" save -q --format "${format/v2s2/docker}-archive" -o "podman-$format.tar" \
+      127.0.0.1:5000/team/two:a
+    check "which is loaded" "$image" load -q -i "podman-$format.tar"
+    check "with the same id" equal "sha256:$(podman "${their_store[@]}" image inspect 127.0.0.1:5000/team/two:a | jq -r '.[0].Id')" \
+      "$(field 127.0.0.1:5000/team/two:a id)"
+    forget 127.0.0.1:5000/podman/$format:1 127.0.0.1:5000/team/two:a
+  done
+fi
+if command -v buildah >/dev/null; then
+  # Without a file of what is run, nothing of a container is needed.
+  built() { buildah --root "$work/buildah" --runroot "$work/buildah-run" --storage-driver vfs "$@"; }
+  check "buildah begins an image" built from --name work scratch
+  check "copies into it" built copy work root /
+  check "says what it runs" built config --cmd '["/bin/busybox","echo","built"]' --env A=b --label l=m work
+  for format in oci docker; do
+    check "makes it, as $format" built commit -q --format $format work 127.0.0.1:5000/built/$format:1
+    check "and pushes it" built push -q --tls-verify=false 127.0.0.1:5000/built/$format:1
+    check "a pull of it" "$image" pull -q 127.0.0.1:5000/built/$format:1
+    check "gives its digest" equal "$(remote_digest 127.0.0.1:5000/built/$format:1)" "$(field 127.0.0.1:5000/built/$format:1 digest)"
+    check "and its id" equal "sha256:$(built inspect --type image 127.0.0.1:5000/built/$format:1 | jq -r .FromImageID)" \
+      "$(field 127.0.0.1:5000/built/$format:1 id)"
+    check "and what it runs" equal '["/bin/busybox","echo","built"] A=b m' \
+      "$("$image" inspect 127.0.0.1:5000/built/$format:1 | jq -r '.[0].Config | "\(.Cmd | tojson) \(.Env[-1]) \(.Labels.l)"')"
+    check "which goes out again" "$image" push -q 127.0.0.1:5000/built/$format:1 127.0.0.1:5001/built/$format:1
+    check "as it came" equal "$(remote_digest 127.0.0.1:5000/built/$format:1)" "$(remote_digest 127.0.0.1:5001/built/$format:1)"
+    forget 127.0.0.1:5000/built/$format:1
+  done
 fi
 
 # An index: whole when all of it is here, else the platform that is.
