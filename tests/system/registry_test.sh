@@ -582,7 +582,7 @@ check "and from nowhere else where it has none" never foreign-absent "it is not 
 check "the message says which layer" grep -q "layer sha256:[0-9a-f]*: it is not distributable" err
 nobody_was_asked() { ! grep -F /stolen/ requests; }
 check "their URLs were not asked" nobody_was_asked
-check "as many layers at once as was asked for" "$image" pull -q --max-concurrent-downloads 6 "$(bad gate)"
+check "as many layers at once as was asked for" env BULKHEAD_REGISTRY_TIMEOUT=60 "$image" pull -q --max-concurrent-downloads 6 "$(bad gate)"
 forget "$(bad gate)"
 check "live lines on a terminal that becomes narrow on the way" "$project_dir/tests/system/lib/on-resized-terminal" 100 30 \
   http://127.0.0.1:5010/release "$image" pull "$(bad paced)"

@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -119,7 +118,6 @@ Result<std::unique_ptr<archive::Reader>> CheckedSource::open(const oci::Descript
     os::UniqueFd file = BH_TRY(ingest_.open(descriptor.digest));
     reader = std::make_unique<FileReader>(std::move(file));
   } else {
-    const std::lock_guard lock(mutex_);
     auto blob = source_.open(descriptor);
     if (!blob && blob.error().code() == ErrorCode::NotFound &&
         oci::is_foreign_layer(descriptor.media_type)) {

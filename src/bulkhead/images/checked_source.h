@@ -1,7 +1,6 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "bulkhead/archive/stream.h"
@@ -40,8 +39,7 @@ class CheckedSource {
   Result<> check(const oci::Descriptor& descriptor, const std::string& content);
 
   store::Ingest& ingest_;
-  std::mutex mutex_;
-  oci::BlobSource& source_;  ///< guarded by the mutex
+  oci::BlobSource& source_;
 };
 
 }  // namespace bulkhead::images

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <string>
 #include <string_view>
@@ -68,7 +69,10 @@ class MemorySource final : public oci::BlobSource {
   }
 
   Result<std::unique_ptr<oci::BlobReader>> open(const oci::Descriptor& descriptor) override {
-    opened.push_back(descriptor.digest);
+    {
+      const std::lock_guard lock(mutex_);
+      opened.push_back(descriptor.digest);
+    }
     const auto found = blobs_.find(descriptor.digest);
     if (found == blobs_.end()) {
       return fail(ErrorCode::NotFound, "blob {}: not found", descriptor.digest.text());
@@ -79,6 +83,7 @@ class MemorySource final : public oci::BlobSource {
   std::vector<Digest> opened;
 
  private:
+  std::mutex mutex_;  ///< of what open() changes
   std::map<Digest, std::string> blobs_;
   std::vector<oci::Descriptor> top_;
 };

@@ -27,8 +27,8 @@ class BlobReader {
 /// Where images come from: a registry, an archive, a layout directory. The other side is
 /// images::fetch(), which asks it for what the store does not have.
 ///
-/// Called from one thread at a time; the readers that it gave may each be read on a thread of its
-/// own, several at once.
+/// open() may be called from several threads at once, so that one answer that is slow to come does
+/// not hold the others up; the readers that it gave may each be read on a thread of its own.
 class BlobSource {
  public:
   /// A manifest or an index: at most kLargestDocument bytes. descriptor.digest is the digest of the
