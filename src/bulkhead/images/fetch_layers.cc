@@ -26,7 +26,9 @@
 namespace bulkhead::images {
 namespace {
 
-constexpr std::size_t kInflateAheadBytes = std::size_t{8} << 20U;
+/// Of one layer, and of all together.
+constexpr std::size_t kMostInflatedAhead = std::size_t{8} << 20U;
+constexpr std::size_t kAllInflatedAhead = 3 * kMostInflatedAhead;
 
 /// A decoder for zstd may take 128 MiB: beside one nothing else is to lie in memory.
 bool has_small_decoders(const std::vector<ImageLayer>& layers) {
@@ -43,7 +45,9 @@ class LayerFetcher {
         progress_(options.progress),
         layers_at_once_(std::max<std::size_t>(options.layers_at_once, 1)),
         layers_(layers),
-        inflate_ahead_bytes_(has_small_decoders(layers) ? kInflateAheadBytes : 0) {}
+        inflate_ahead_bytes_(has_small_decoders(layers)
+                                 ? std::min(kMostInflatedAhead, kAllInflatedAhead / layers_at_once_)
+                                 : 0) {}
 
   Result<std::uint64_t> run(const Digest& chain) {
     if (const std::optional<std::uint64_t> present = BH_TRY(ingest_.root(chain))) {
