@@ -48,7 +48,7 @@ std::string fallback_tag(const Digest& subject) {
 bool is_filtered(const HttpResponse& response) {
   for (const std::string& header : response.headers("oci-filters-applied")) {
     for (const std::string_view filter : split(header, ',')) {
-      if (trimmed(filter, " 	") == "artifactType") {
+      if (trimmed(filter, " \t") == "artifactType") {
         return true;
       }
     }
