@@ -377,8 +377,15 @@ for count in [127, 500, 2000]:
 CASES.append(("A18 2100 layers", "layers|entries", lambda: Image(*[END] * 2100)))
 
 for url in ["file:///etc/passwd", "http://169.254.169.254/", "http://localhost/"]:
-    @case(f"A19 foreign layer at {url}", "not distributable")
+    @case(f"A19 foreign layer at {url}, absent here", "not distributable")
     def foreign(url=url):
+        image = Image(file("a", b"x") + END, media_type="application/vnd.oci.image.layer.nondistributable.v1.tar")
+        image.layers[0]["urls"] = [url]
+        del image.blobs[image.layers[0]["digest"]]
+        return image
+
+    @case(f"A19 foreign layer at {url}, and here", OK)
+    def foreign_here(url=url):
         image = Image(file("a", b"x") + END, media_type="application/vnd.oci.image.layer.nondistributable.v1.tar")
         image.layers[0]["urls"] = [url]
         return image

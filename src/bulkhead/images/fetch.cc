@@ -18,6 +18,7 @@
 #include "bulkhead/images/checked_source.h"
 #include "bulkhead/images/fetch_layers.h"
 #include "bulkhead/images/layer.h"
+#include "bulkhead/images/layer_pipe.h"
 #include "bulkhead/images/progress.h"
 #include "bulkhead/oci/blob_source.h"
 #include "bulkhead/oci/image_config.h"

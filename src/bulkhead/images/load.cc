@@ -21,6 +21,7 @@
 #include "bulkhead/images/streams.h"
 #include "bulkhead/oci/blob_source.h"
 #include "bulkhead/oci/manifest.h"
+#include "bulkhead/oci/media_type.h"
 #include "bulkhead/oci/platform.h"
 #include "bulkhead/oci/reference.h"
 #include "bulkhead/os/file_info.h"
@@ -56,8 +57,13 @@ class LocalSource final : public oci::BlobSource {
   }
 
   Result<std::unique_ptr<oci::BlobReader>> open(const oci::Descriptor& descriptor) override {
+    auto blob = open_blob_(descriptor.digest);
+    if (!blob && oci::is_foreign_layer(descriptor.media_type)) {
+      // No fault of the archive's: it need not have it.
+      return Error(ErrorCode::NotFound, std::string(blob.error().message()));
+    }
     return std::unique_ptr<oci::BlobReader>(
-        std::make_unique<FdBlobReader>(BH_TRY(open_blob_(descriptor.digest))));
+        std::make_unique<FdBlobReader>(BH_TRY(std::move(blob))));
   }
 
  private:
