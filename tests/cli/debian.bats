@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # Real input: a Debian image made from packages, through a registry, with services that answer.
 
+bats_require_minimum_version 1.5.0
 load lib/bulkhead
 
 setup_file() {
@@ -39,6 +40,19 @@ teardown() { remove_all; }
   [ "${lines[-1]}" = 332833500 ]
   run bulkhead image list
   [[ "$output" == *127.0.0.1:5000/debian*test* ]]
+}
+
+@test "how run pulls is said beside it" {
+  bulkhead image rm "$IMAGE"
+  run --separate-stderr bulkhead run --rm --progress none --max-concurrent-downloads 1 "$IMAGE" echo ran
+  [ "$status" -eq 0 ]
+  [ "$output" = ran ]
+  [[ "$stderr" != *unpacking* ]]
+  bulkhead image rm "$IMAGE"
+  run --separate-stderr bulkhead run --rm --progress plain "$IMAGE" true
+  [[ "$stderr" == *": unpacking "* ]]
+  run bulkhead run --rm --max-concurrent-downloads 0 "$IMAGE" true
+  [ "$status" -eq 125 ]
 }
 
 @test "pull again transfers nothing and says what is there" {

@@ -158,6 +158,14 @@ void add_create_options(CLI::App& sub, CreateOptions& create) {
   sub.add_option("--pull", create.pull, "When to pull the image: always, missing, never")
       ->check(CLI::IsMember({"always", "missing", "never"}))
       ->capture_default_str();
+  sub.add_option("--progress", create.pull_progress, "How a pull is shown: auto, tty, plain, none")
+      ->check(CLI::IsMember({"auto", "tty", "plain", "none"}))
+      ->capture_default_str();
+  sub.add_option("--max-concurrent-downloads", create.layers_at_once,
+                 "Layers that a pull fetches at the same time")
+      ->type_name("N")
+      ->check(CLI::Range(1U, 64U))
+      ->capture_default_str();
   sub.add_flag("--read-only", create.read_only, "Make the root file system read-only");
   sub.add_flag("--rm", create.remove, "Remove the container when it ends");
   sub.add_flag("--insecure", create.insecure_registry,

@@ -49,7 +49,9 @@ struct CreateOptions {
   std::string hostname;
   std::vector<std::string> dns_servers;
   std::vector<std::string> labels;
-  std::string pull = "missing";  ///< always, missing, never
+  std::string pull = "missing";        ///< always, missing, never
+  std::string pull_progress = "auto";  ///< as `image pull` has it
+  unsigned layers_at_once = 3;         ///< of a pull
   bool read_only = false;
   bool remove = false;
   bool insecure_registry = false;

@@ -42,10 +42,12 @@ constexpr std::uint64_t kCpuPeriodMicroseconds = 100'000;
 constexpr double kMostCpus = 64;
 
 Result<> pull(const config::Paths& paths, const CreateOptions& options) {
-  os::SpawnOptions spawn{.arguments = {paths.program("bulkhead-image"), "pull"},
-                         // Standard output belongs to the container.
-                         .descriptors = {{.source = STDERR_FILENO, .target = STDOUT_FILENO},
-                                         {.source = STDERR_FILENO, .target = STDERR_FILENO}}};
+  os::SpawnOptions spawn{
+      .arguments = {paths.program("bulkhead-image"), "pull", "--progress", options.pull_progress,
+                    "--max-concurrent-downloads", std::to_string(options.layers_at_once)},
+      // Standard output belongs to the container.
+      .descriptors = {{.source = STDERR_FILENO, .target = STDOUT_FILENO},
+                      {.source = STDERR_FILENO, .target = STDERR_FILENO}}};
   if (options.insecure_registry) {
     spawn.arguments.emplace_back("--insecure");
   }
