@@ -618,7 +618,10 @@ check "a token service that hangs" never hang "nothing came"
 check "one that is busy for a moment" arrives token-busy
 check "a token of 10 MiB" never big-token "answer of more than"
 check "a challenge without end" never challenge "WWW-Authenticate: longer than"
-check "a token that ends is renewed" arrives expire
+# Each is good for one request: one layer at a time.
+check "a token that ends is renewed" "$image" pull -q --max-concurrent-downloads 1 "$(bad expire)"
+check "each time" grep -q "^5010 GET /v2/expire/one/blobs/.* Bearer expire-2$" requests
+forget "$(bad expire)"
 check "a token service without https elsewhere is not asked" never elsewhere "token service without https"
 check "nor does a redirect's target get a password" never basic-elsewhere "refuses access"
 
