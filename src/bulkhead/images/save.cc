@@ -30,7 +30,6 @@
 #include "bulkhead/oci/media_type.h"
 #include "bulkhead/oci/reference.h"
 #include "bulkhead/os/file.h"
-#include "bulkhead/os/file_info.h"
 #include "bulkhead/os/io.h"
 #include "bulkhead/os/unique_fd.h"
 #include "bulkhead/store/image_record.h"
