@@ -22,9 +22,9 @@ using ::testing::ElementsAre;
 
 class OutputTest : public ::testing::Test {
  protected:
-  OutputTest() { EXPECT_THAT(os::make_directories(directory_), IsOk()); }
+  void SetUp() override { ASSERT_THAT(os::make_directories(directory_), IsOk()); }
 
-  ~OutputTest() override { EXPECT_THAT(os::remove_tree(directory_), IsOk()); }
+  void TearDown() override { EXPECT_THAT(os::remove_tree(directory_), IsOk()); }
 
   std::string directory_ = ::testing::TempDir() + "bulkhead-output-" + std::to_string(::getpid());
   std::string path_ = directory_ + "/a.tar";
